@@ -654,9 +654,12 @@ static int renew_ctx_locked(struct rfile *file)
 	uint32_t ctx;
 	int ret;
 
-	stats.failed++;
-	file->unchecked = false;
-	fprintf(stderr, "librocket-npu: a job failed; going on with a new context\n");
+	/* Unless PREP_BO has told already. */
+	if (file->unchecked) {
+		stats.failed++;
+		file->unchecked = false;
+		fprintf(stderr, "librocket-npu: a job failed\n");
+	}
 
 	ret = npu_ctx_create(file->dev, file->vm, 0, &ctx);
 	if (ret)
