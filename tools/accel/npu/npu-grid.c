@@ -615,36 +615,53 @@ static unsigned int number(const char *text, const char *name,
 	return n;
 }
 
+enum {
+	OPT_KNOWN, OPT_ONLY, OPT_DUMP, OPT_DELEGATE,
+	OPT_SEED, OPT_JOBS, OPT_TIMEOUT,
+	OPT_QUIET, OPT_HELP,
+};
+
+static const struct option long_options[] = {
+	{ "known", required_argument, NULL, OPT_KNOWN },
+	{ "only", required_argument, NULL, OPT_ONLY },
+	{ "dump", required_argument, NULL, OPT_DUMP },
+	{ "delegate", required_argument, NULL, OPT_DELEGATE },
+	{ "seed", required_argument, NULL, OPT_SEED },
+	{ "jobs", required_argument, NULL, OPT_JOBS },
+	{ "timeout", required_argument, NULL, OPT_TIMEOUT },
+	{ "quiet", no_argument, NULL, OPT_QUIET },
+	{ "help", no_argument, NULL, OPT_HELP },
+	{}
+};
+
 static void parse(struct options *opt, int argc, char **argv)
 {
-	static const struct option options[] = {
-		{ "known", required_argument, NULL, 'k' },
-		{ "only", required_argument, NULL, 'o' },
-		{ "seed", required_argument, NULL, 's' },
-		{ "dump", required_argument, NULL, 'd' },
-		{ "jobs", required_argument, NULL, 'j' },
-		{ "timeout", required_argument, NULL, 't' },
-		{ "quiet", no_argument, NULL, 'q' },
-		{ "delegate", required_argument, NULL, 'e' },
-		{ "help", no_argument, NULL, 'h' },
-		{}
-	};
-	int c;
+	static const unsigned int most[] = { 1000000000, MAX_WORKERS, 3600 };
+	const char **strings[] = { &opt->known, &opt->only, &opt->dump,
+				   &opt->delegate };
+	unsigned int *numbers[] = { &opt->seed, &opt->jobs, &opt->timeout };
+	int c, index;
 
-	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
-		switch (c) {
-		case 'k': opt->known = optarg; break;
-		case 'o': opt->only = optarg; break;
-		case 's': opt->seed = number(optarg, "seed", 0, 1000000000); break;
-		case 'd': opt->dump = optarg; break;
-		case 'j': opt->jobs = number(optarg, "jobs", 1, MAX_WORKERS); break;
-		case 't': opt->timeout = number(optarg, "timeout", 1, 3600); break;
-		case 'q': opt->quiet = true; break;
-		case 'e': opt->delegate = optarg; break;
-		case 'h': fputs(usage, stdout); exit(0);
-		default: fputs(usage, stderr); exit(1);
+	while ((c = getopt_long(argc, argv, "", long_options, &index)) != -1) {
+		if (c == OPT_HELP) {
+			fputs(usage, stdout);
+			exit(0);
 		}
+		if (c < OPT_KNOWN || c > OPT_HELP) {
+			fputs(usage, stderr);
+			exit(1);
+		}
+		if (c < OPT_SEED)
+			*strings[c] = optarg;
+		else if (c < OPT_QUIET)
+			*numbers[c - OPT_SEED] = number(optarg,
+							long_options[index].name,
+							c != OPT_SEED,
+							most[c - OPT_SEED]);
+		else
+			opt->quiet = true;
 	}
+
 	if (optind + 1 != argc) {
 		fputs(usage, stderr);
 		exit(1);
