@@ -36,7 +36,8 @@ static const char usage[] =
 "without .tflite and gives the order.\n"
 "\n"
 "  --known FILE     differences that are expected: lines of a pattern for the\n"
-"                   network's name, a tab and the reason; # starts a comment\n"
+"                   network's name, a tab and the reason; # starts a comment.\n"
+"                   A reason that begins with \"crash:\" is one for a crash, too\n"
 "  --only PATTERN   only the networks whose names match\n"
 "  --seed N         another seed for the inputs (1)\n"
 "  --dump FILE      write each name and the NPU's outputs\n"
@@ -301,25 +302,43 @@ static void start(struct grid *grid, struct worker *worker, struct item *item)
 	worker->got = 0;
 }
 
+static const struct known *find_known(const struct grid *grid,
+				      const struct item *item)
+{
+	for (size_t i = 0; i < grid->known_count; i++)
+		if (!fnmatch(grid->known[i].pattern, item->name, 0))
+			return &grid->known[i];
+
+	return NULL;
+}
+
 static void judge(struct grid *grid, struct item *item)
 {
 	const struct answer *answer = &item->answer;
+	const struct known *known = find_known(grid, item);
 
-	if (!answer->done) {
+	if (!answer->done)
 		item->outcome = OUTCOME_ERROR;
-	} else if (answer->taken != answer->nodes || !answer->jobs) {
+	else if (answer->taken != answer->nodes || !answer->jobs)
 		item->outcome = OUTCOME_PARTLY;
-	} else if (answer->diff.max <= TOLERANCE) {
+	else if (answer->diff.max <= TOLERANCE)
 		item->outcome = OUTCOME_PASS;
-	} else {
-		item->outcome = OUTCOME_DIFFERS;
-		for (size_t i = 0; i < grid->known_count; i++) {
-			if (fnmatch(grid->known[i].pattern, item->name, 0))
-				continue;
-			item->outcome = OUTCOME_KNOWN;
-			item->reason = grid->known[i].reason;
-			break;
-		}
+	else
+		item->outcome = known ? OUTCOME_KNOWN : OUTCOME_DIFFERS;
+
+	if (item->outcome == OUTCOME_KNOWN)
+		item->reason = known->reason;
+}
+
+/* The delegate fell over on a network it is known to fall over on. */
+static void judge_crash(struct grid *grid, struct item *item)
+{
+	const struct known *known = find_known(grid, item);
+
+	item->outcome = OUTCOME_CRASH;
+	if (known && !strncmp(known->reason, "crash:", 6)) {
+		item->outcome = OUTCOME_KNOWN;
+		item->reason = known->reason;
 	}
 }
 
@@ -342,7 +361,7 @@ static void finish(struct grid *grid, struct worker *worker, bool late)
 		return;
 	}
 	if (WIFSIGNALED(status)) {
-		item->outcome = OUTCOME_CRASH;
+		judge_crash(grid, item);
 		return;
 	}
 	if (worker->got >= sizeof(*answer))
@@ -390,7 +409,7 @@ static void print_item(const struct item *item)
 			diff->steps[2];
 
 	printf("%-44s %s", item->name, outcome_names[item->outcome]);
-	if (item->outcome <= OUTCOME_PARTLY)
+	if (item->outcome <= OUTCOME_PARTLY && item->answer.done)
 		printf(": max %g; %llu outputs, %llu by 1, %llu by 2, %llu by more",
 		       diff->max, (unsigned long long)diff->elements,
 		       (unsigned long long)diff->steps[1],
