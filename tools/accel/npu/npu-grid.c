@@ -492,18 +492,16 @@ static bool run_all(struct grid *grid)
 	return good;
 }
 
-static bool summary(const struct grid *grid)
+/* Adds up the differences of all networks with this outcome. */
+static void print_sum(const struct grid *grid, enum outcome outcome,
+		      const char *what)
 {
-	size_t counts[OUTCOME_COUNT] = {}, failed = 0;
 	struct tfl_diff all = {};
 
 	for (size_t i = 0; i < grid->count; i++) {
-		const struct item *item = &grid->items[i];
-		const struct tfl_diff *diff = &item->answer.diff;
+		const struct tfl_diff *diff = &grid->items[i].answer.diff;
 
-		counts[item->outcome]++;
-		failed += item->outcome > OUTCOME_KNOWN;
-		if (item->outcome > OUTCOME_KNOWN)
+		if (grid->items[i].outcome != outcome)
 			continue;
 		all.elements += diff->elements;
 		all.same += diff->same;
@@ -512,8 +510,22 @@ static bool summary(const struct grid *grid)
 		if (diff->max > all.max)
 			all.max = diff->max;
 	}
+	if (all.elements)
+		tfl_diff_print(what, &all);
+}
 
-	tfl_diff_print("all that ran", &all);
+static bool summary(const struct grid *grid)
+{
+	size_t counts[OUTCOME_COUNT] = {}, failed = 0;
+
+	for (size_t i = 0; i < grid->count; i++) {
+		counts[grid->items[i].outcome]++;
+		failed += grid->items[i].outcome > OUTCOME_KNOWN;
+	}
+
+	print_sum(grid, OUTCOME_PASS, "within 2 steps");
+	print_sum(grid, OUTCOME_KNOWN, "known to differ");
+	print_sum(grid, OUTCOME_DIFFERS, "differing");
 	printf("grid: %zu networks, %zu within %d steps, %zu known to differ, %zu failed\n",
 	       grid->count, counts[OUTCOME_PASS], TOLERANCE,
 	       counts[OUTCOME_KNOWN], failed);
