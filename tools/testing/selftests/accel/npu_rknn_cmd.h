@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Command streams for the "rknn" NPU family (RK3588), and the same arithmetic
- * in plain C. Enough of the encoding for jobs whose every output byte can be
+ * Command streams for the "rknn-rk3588" NPU family, and the same arithmetic in
+ * plain C. Enough of the encoding for jobs whose every output byte can be
  * predicted, nothing more.
  *
  * Feature tensors are cut into planes of 16 byte atoms: element (c, y, x) of an
@@ -15,7 +15,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define RKNN_FAMILY		"rknn"
+#define RKNN_FAMILY		"rknn-rk3588"
 
 /* No stream below is longer; a multiple of 16 bytes. */
 #define RKNN_MAX_WORDS		160

@@ -134,6 +134,9 @@ int npu_env_open_plain(struct npu_env *e)
 	if (e->fd < 0)
 		return e->fd;
 	ret = npu_query(e->fd, DRM_NPU_QUERY_DEVICE, &e->info, sizeof(e->info));
+	if (!ret && strncmp((char *)e->info.family, RKNN_FAMILY,
+			    sizeof(e->info.family)))
+		ret = -ENODEV;	/* not the one our streams are for */
 	if (ret)
 		npu_env_close(e);
 	return ret;

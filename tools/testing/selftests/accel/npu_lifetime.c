@@ -1,0 +1,707 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Things that go while others still use them: files, handles, processes, cores
+ * and the driver itself. The tests that unbind cores need root and leave the
+ * device as they found it.
+ */
+#define _GNU_SOURCE
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+
+#include "kselftest_harness.h"
+#include "npu_test.h"
+
+#define DRIVER		"/sys/bus/platform/drivers/npu-core"
+#define MAX_CORES	64
+
+FIXTURE(lifetime)
+{
+	struct npu_env e;
+	struct npu_work w;	/* an innocent's */
+};
+
+FIXTURE_SETUP(lifetime)
+{
+	int ret = npu_env_open(&self->e);
+
+	if (ret == -ENODEV)
+		SKIP(return, "no npu device");
+	ASSERT_EQ(0, ret);
+	ASSERT_EQ(0, npu_work_small(&self->e, &self->w, 31));
+}
+
+FIXTURE_TEARDOWN(lifetime)
+{
+	EXPECT_EQ(0, npu_work_run(&self->e, self->e.ctx, &self->w));
+	npu_env_close(&self->e);
+}
+
+static int export(int fd, uint32_t handle)
+{
+	struct drm_prime_handle p = {
+		.handle = handle,
+		.flags = DRM_CLOEXEC | DRM_RDWR,
+		.fd = -1,
+	};
+	int ret = npu_ioctl(fd, DRM_IOCTL_PRIME_HANDLE_TO_FD, &p);
+
+	return ret ? ret : p.fd;
+}
+
+/* Submits one job and returns its fence as a sync file */
+static int submit_to_file(struct npu_env *e, uint32_t ctx,
+			  struct drm_npu_task *tasks, uint32_t count)
+{
+	uint32_t sync;
+	int ret = npu_syncobj_create(e->fd, 0, &sync);
+
+	if (ret)
+		return ret;
+	ret = npu_submit_tasks(e->fd, ctx, tasks, count, sync);
+	if (!ret)
+		ret = npu_syncobj_to_file(e->fd, sync, 0);
+	npu_syncobj_destroy(e->fd, sync);
+	return ret;
+}
+
+TEST_F(lifetime, a_file_may_close_while_its_jobs_hang_and_wait)
+{
+	struct npu_work hang, w;
+	struct npu_env e;
+	int64_t start;
+	int i, n;
+
+	for (i = 0; i < 3; i++) {
+		ASSERT_EQ(0, npu_env_open(&e));
+		ASSERT_EQ(0, npu_work_hang(&e, &hang));
+		ASSERT_EQ(0, npu_work_small(&e, &w, i));
+		ASSERT_EQ(0, npu_submit_work(e.fd, e.ctx, &hang, 0));
+		for (n = 0; n < 10; n++) {
+			ASSERT_EQ(0, npu_submit_work(e.fd, e.ctx, &w, 0));
+		}
+		start = npu_now_ns();
+		npu_env_close(&e);
+		EXPECT_LT(npu_now_ns() - start,
+			  (2 * e.info.timeout_ms + 1000) * 1000000ll);
+		EXPECT_EQ(0, npu_work_run(&self->e, self->e.ctx, &self->w));
+	}
+}
+
+TEST_F(lifetime, an_exported_buffer_outlives_its_file)
+{
+	struct npu_env e;
+	struct npu_bo bo;
+	uint8_t *map;
+	int dmabuf;
+
+	ASSERT_EQ(0, npu_env_open(&e));
+	ASSERT_EQ(0, npu_bo_new(e.fd, 65536, 0, 0, &bo));
+	ASSERT_EQ(0, npu_map(e.fd, e.vm, &bo, 0));
+	npu_fill_random(bo.map, bo.size, 5);
+	dmabuf = export(e.fd, bo.handle);
+	ASSERT_GE(dmabuf, 0);
+	npu_env_close(&e);
+	map = mmap(NULL, 65536, PROT_READ | PROT_WRITE, MAP_SHARED, dmabuf, 0);
+	ASSERT_NE(MAP_FAILED, map);
+	EXPECT_EQ(0, memcmp(map, bo.map, 65536));
+	munmap(bo.map, 65536);
+	close(dmabuf);
+	map[0]++;
+	munmap(map, 65536);
+}
+
+TEST_F(lifetime, a_job_outlives_all_that_it_was_made_of)
+{
+	struct drm_npu_task *tasks;
+	struct npu_env e;
+	struct npu_work w;
+	uint32_t count;
+	int fence, i;
+
+	ASSERT_EQ(0, npu_env_open(&e));
+	ASSERT_EQ(0, npu_work_matmul(&e, &w, 32, 128, 64, 6));
+	ASSERT_EQ(0, npu_long_tasks(&e, e.ctx, &w, 100, &count));
+	ASSERT_EQ(0, npu_work_arm(&e, &w));
+	tasks = npu_repeat(&w, count);
+	ASSERT_NE(NULL, tasks);
+	fence = submit_to_file(&e, e.ctx, tasks, count);
+	ASSERT_GE(fence, 0);
+	for (i = 0; i < NPU_WORK_BOS; i++) {
+		if (w.bo[i].handle)
+			npu_gem_close(e.fd, w.bo[i].handle);
+	}
+	EXPECT_EQ(0, npu_ctx_destroy(e.fd, e.ctx));
+	EXPECT_EQ(0, npu_vm_destroy(e.fd, e.vm));
+	EXPECT_EQ(NPU_DONE, npu_file_wait(fence, NPU_PATIENCE_MS));
+	EXPECT_EQ(0, memcmp(w.expect, w.bo[NPU_OUT].map, w.bo[NPU_OUT].size));
+	free(tasks);
+	close(fence);
+	npu_env_close(&e);
+}
+
+TEST_F(lifetime, a_job_of_a_closed_file_ends_well_or_not_at_all)
+{
+	struct drm_npu_task *tasks;
+	struct npu_env e;
+	struct npu_work w;
+	uint32_t count;
+	int fence, status;
+
+	ASSERT_EQ(0, npu_env_open(&e));
+	ASSERT_EQ(0, npu_work_matmul(&e, &w, 32, 128, 64, 7));
+	ASSERT_EQ(0, npu_long_tasks(&e, e.ctx, &w, 100, &count));
+	ASSERT_EQ(0, npu_work_arm(&e, &w));
+	tasks = npu_repeat(&w, count);
+	ASSERT_NE(NULL, tasks);
+	fence = submit_to_file(&e, e.ctx, tasks, count);
+	ASSERT_GE(fence, 0);
+	npu_env_close(&e);
+	status = npu_file_wait(fence, NPU_PATIENCE_MS);
+	EXPECT_TRUE(status == NPU_DONE || status == -ECANCELED);
+	if (status == NPU_DONE) {
+		EXPECT_EQ(0, memcmp(w.expect, w.bo[NPU_OUT].map,
+				    w.bo[NPU_OUT].size));
+	}
+	free(tasks);
+	close(fence);
+}
+
+/* Fills a queue with jobs, good and bad, and waits to be killed */
+static void busy_client(int ready)
+{
+	struct npu_work hang, w;
+	struct npu_env e;
+	int i;
+
+	if (npu_env_open(&e) || npu_work_hang(&e, &hang) ||
+	    npu_work_matmul(&e, &w, 64, 128, 128, 8))
+		_exit(1);
+	for (i = 0; i < 20; i++)
+		npu_submit_work(e.fd, e.ctx, &w, 0);
+	for (i = 0; i < 20; i++)
+		npu_submit_work(e.fd, e.ctx, &hang, 0);
+	if (write(ready, "", 1) != 1)
+		_exit(1);
+	for (;;)
+		pause();
+}
+
+TEST_F_TIMEOUT(lifetime, killed_clients_hold_nobody_up, 120)
+{
+	int64_t start;
+	pid_t pid[4];
+	int ready[2];
+	char c;
+	int n;
+
+	ASSERT_EQ(0, pipe(ready));
+	for (n = 0; n < 4; n++) {
+		pid[n] = fork();
+		ASSERT_GE(pid[n], 0);
+		if (!pid[n])
+			busy_client(ready[1]);
+		ASSERT_EQ(1, read(ready[0], &c, 1));
+	}
+	for (n = 0; n < 4; n++)
+		kill(pid[n], SIGKILL);
+	start = npu_now_ns();
+	for (n = 0; n < 4; n++) {
+		ASSERT_EQ(pid[n], waitpid(pid[n], NULL, 0));
+	}
+	EXPECT_EQ(0, npu_work_run(&self->e, self->e.ctx, &self->w));
+	EXPECT_LT(npu_now_ns() - start,
+		  (4 * self->e.info.timeout_ms + 2000) * 1000000ll);
+}
+
+TEST_F(lifetime, a_child_goes_on_with_the_file_of_its_parent)
+{
+	struct npu_env e;
+	int status;
+	pid_t pid;
+
+	ASSERT_EQ(0, npu_env_open(&e));
+	pid = fork();
+	ASSERT_GE(pid, 0);
+	if (!pid) {
+		struct npu_work w;
+
+		npu_sleep_ms(50);	/* the parent has closed it by then */
+		if (npu_work_small(&e, &w, 9) || npu_work_run(&e, e.ctx, &w))
+			_exit(1);
+		_exit(0);
+	}
+	npu_env_close(&e);
+	ASSERT_EQ(pid, waitpid(pid, &status, 0));
+	EXPECT_EQ(0, status);
+}
+
+TEST_F_TIMEOUT(lifetime, objects_come_and_go_while_jobs_run, 120)
+{
+	struct npu_env e = self->e;
+	struct npu_work w;
+	int i, fence[8];
+
+	for (i = 0; i < 100; i++) {
+		if (i >= 8) {
+			int status = npu_file_wait(fence[i % 8],
+						   NPU_PATIENCE_MS);
+
+			EXPECT_TRUE(status == NPU_DONE || status == -EFAULT);
+			close(fence[i % 8]);
+		}
+		ASSERT_EQ(0, npu_vm_create(e.fd, &e.vm));
+		ASSERT_EQ(0, npu_ctx_create(e.fd, e.vm, 0, &e.ctx));
+		ASSERT_EQ(0, npu_work_small(&e, &w, i));
+		fence[i % 8] = submit_to_file(&e, e.ctx, &w.task, 1);
+		ASSERT_GE(fence[i % 8], 0);
+		if (i & 1)
+			npu_work_free(&e, &w);	/* pulls it all away */
+		ASSERT_EQ(0, npu_ctx_destroy(e.fd, e.ctx));
+		ASSERT_EQ(0, npu_vm_destroy(e.fd, e.vm));
+	}
+}
+
+/* The platform devices of the cores, in the order of their numbers */
+struct cores {
+	char name[MAX_CORES][256];
+	unsigned int count;
+};
+
+static int compare_names(const void *a, const void *b)
+{
+	return strcmp(a, b);
+}
+
+static void find_cores(struct cores *c)
+{
+	struct dirent *entry;
+	DIR *dir = opendir(DRIVER);
+
+	c->count = 0;
+	while (dir && (entry = readdir(dir))) {
+		if (entry->d_type != DT_LNK || !strchr(entry->d_name, '.') ||
+		    c->count == MAX_CORES)
+			continue;
+		snprintf(c->name[c->count++], sizeof(c->name[0]), "%s",
+			 entry->d_name);
+	}
+	if (dir)
+		closedir(dir);
+	qsort(c->name, c->count, sizeof(c->name[0]), compare_names);
+}
+
+static int write_file(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY);
+	int ret;
+
+	if (fd < 0)
+		return -errno;
+	ret = write(fd, text, strlen(text)) < 0 ? -errno : 0;
+	close(fd);
+	return ret;
+}
+
+static int unbind_core(const struct cores *c, unsigned int core)
+{
+	return write_file(DRIVER "/unbind", c->name[core]);
+}
+
+static int bind_core(const struct cores *c, unsigned int core)
+{
+	return write_file(DRIVER "/bind", c->name[core]);
+}
+
+static uint64_t usable_cores(int fd)
+{
+	struct drm_npu_device_info info;
+
+	if (npu_query(fd, DRM_NPU_QUERY_DEVICE, &info, sizeof(info)))
+		return ~0ull;
+	return info.core_mask;
+}
+
+/* "active", "suspended" ... of a core */
+static void runtime_status(const char *name, char *status, size_t size)
+{
+	char path[320];
+	ssize_t len;
+	int fd;
+
+	snprintf(path, sizeof(path), DRIVER "/%s/power/runtime_status", name);
+	fd = open(path, O_RDONLY);
+	len = fd < 0 ? -1 : read(fd, status, size - 1);
+	status[len > 0 ? len : 0] = 0;
+	if (fd >= 0)
+		close(fd);
+}
+
+static bool all_suspended(const struct cores *c, unsigned int patience_ms)
+{
+	int64_t end = npu_now_ns() + patience_ms * 1000000ll;
+	unsigned int n = 0;
+	char status[32];
+
+	while (n < c->count) {
+		runtime_status(c->name[n], status, sizeof(status));
+		if (!strncmp(status, "suspended", 9))
+			n++;
+		else if (npu_now_ns() > end)
+			return false;
+		else
+			npu_sleep_ms(20);
+	}
+	return true;
+}
+
+FIXTURE(cores)
+{
+	struct npu_env e;
+	struct npu_work w;
+	struct cores c;
+};
+
+FIXTURE_SETUP(cores)
+{
+	int ret = npu_env_open(&self->e);
+
+	if (ret == -ENODEV)
+		SKIP(return, "no npu device");
+	ASSERT_EQ(0, ret);
+	find_cores(&self->c);
+	if (access(DRIVER "/unbind", W_OK))
+		SKIP(return, "needs root");
+	if (self->c.count != self->e.info.num_cores)
+		SKIP(return, "cores are not all bound");
+	ASSERT_EQ(0, npu_work_small(&self->e, &self->w, 41));
+}
+
+/* Puts back what a failed test has left unbound */
+FIXTURE_TEARDOWN(cores)
+{
+	uint64_t all = (1ull << self->c.count) - 1;
+	unsigned int n;
+
+	for (n = 0; n < self->c.count; n++) {
+		if (!(usable_cores(self->e.fd) >> n & 1))
+			bind_core(&self->c, n);
+	}
+	EXPECT_EQ(all, usable_cores(self->e.fd));
+	EXPECT_EQ(0, npu_work_run(&self->e, self->e.ctx, &self->w));
+	npu_env_close(&self->e);
+}
+
+static int run_on(struct npu_env *e, struct npu_work *w, unsigned int core)
+{
+	uint32_t ctx;
+	int ret = npu_ctx_create(e->fd, e->vm, 1ull << core, &ctx);
+
+	if (ret)
+		return ret;
+	ret = npu_work_run(e, ctx, w);
+	npu_ctx_destroy(e->fd, ctx);
+	return ret;
+}
+
+TEST_F(cores, idle_cores_go_to_sleep)
+{
+	unsigned int n;
+
+	for (n = 0; n < self->c.count; n++) {
+		EXPECT_EQ(0, run_on(&self->e, &self->w, n));
+	}
+	EXPECT_TRUE(all_suspended(&self->c, 5000));
+	for (n = 0; n < self->c.count; n++) {
+		EXPECT_EQ(0, run_on(&self->e, &self->w, n));
+	}
+}
+
+TEST_F(cores, cores_go_to_sleep_after_a_hang)
+{
+	struct npu_work hang;
+	unsigned int n;
+
+	ASSERT_EQ(0, npu_work_hang(&self->e, &hang));
+	for (n = 0; n < self->c.count; n++) {
+		EXPECT_EQ(-ETIME, run_on(&self->e, &hang, n));
+	}
+	EXPECT_TRUE(all_suspended(&self->c, 5000));
+}
+
+TEST_F(cores, sleeping_cores_can_be_bound_mapped_and_unbound)
+{
+	struct npu_bo bo;
+	unsigned int n;
+
+	ASSERT_EQ(0, npu_work_run(&self->e, self->e.ctx, &self->w));
+	EXPECT_TRUE(all_suspended(&self->c, 5000));
+	ASSERT_EQ(0, npu_bo_new(self->e.fd, 1 << 20, 0, 0, &bo));
+	ASSERT_EQ(0, npu_map(self->e.fd, self->e.vm, &bo, 0));
+	ASSERT_EQ(0, npu_unmap(self->e.fd, self->e.vm, bo.va, bo.size));
+	for (n = 0; n < self->c.count; n++) {
+		EXPECT_EQ(0, unbind_core(&self->c, n));
+		EXPECT_EQ(0, bind_core(&self->c, n));
+		EXPECT_EQ(0, run_on(&self->e, &self->w, n));
+	}
+}
+
+TEST_F(cores, an_idle_core_goes_and_comes_back_as_itself)
+{
+	uint64_t all = (1ull << self->c.count) - 1;
+	struct drm_npu_core_info info[MAX_CORES];
+	unsigned int n, other;
+	uint32_t ctx;
+
+	for (n = 0; n < self->c.count; n++) {
+		ASSERT_EQ(0, unbind_core(&self->c, n));
+		EXPECT_EQ(all & ~(1ull << n), usable_cores(self->e.fd));
+		ASSERT_EQ(0, npu_query(self->e.fd, DRM_NPU_QUERY_CORES, info,
+				       sizeof(info)));
+		EXPECT_EQ(0, info[n].usable);
+		EXPECT_EQ(self->c.count > 1 ? -EINVAL : -ENODEV,
+			  npu_ctx_create(self->e.fd, self->e.vm, 1ull << n,
+					 &ctx));
+		for (other = 0; other < self->c.count; other++) {
+			if (other == n)
+				continue;
+			EXPECT_EQ(0, run_on(&self->e, &self->w, other));
+			EXPECT_EQ(1, info[other].usable);
+		}
+		EXPECT_EQ(self->e.minor, npu_find_minor());
+		ASSERT_EQ(0, bind_core(&self->c, n));
+		EXPECT_EQ(all, usable_cores(self->e.fd));
+		EXPECT_EQ(0, run_on(&self->e, &self->w, n));
+	}
+	EXPECT_EQ(self->e.minor, npu_find_minor());
+}
+
+TEST_F_TIMEOUT(cores, a_core_goes_while_a_job_runs_on_it, 120)
+{
+	unsigned int n, other;
+	struct npu_work hang;
+	int fence[3], status;
+	uint32_t pinned;
+
+	if (self->c.count < 2)
+		SKIP(return, "only one core");
+	for (n = 0; n < self->c.count; n++) {
+		other = (n + 1) % self->c.count;
+		ASSERT_EQ(0, npu_work_hang(&self->e, &hang));
+		ASSERT_EQ(0, npu_ctx_create(self->e.fd, self->e.vm, 1ull << n,
+					    &pinned));
+		fence[0] = submit_to_file(&self->e, pinned, &hang.task, 1);
+		fence[1] = submit_to_file(&self->e, pinned, &self->w.task, 1);
+		ASSERT_GE(fence[1], 0);
+		npu_sleep_ms(20);
+		fence[2] = submit_to_file(&self->e, self->e.ctx, &self->w.task,
+					  1);
+		ASSERT_EQ(0, unbind_core(&self->c, n));
+		EXPECT_EQ(-ENODEV, npu_file_wait(fence[0], NPU_PATIENCE_MS));
+		status = npu_file_wait(fence[1], NPU_PATIENCE_MS);
+		EXPECT_TRUE(status == -ENODEV || status == -ECANCELED)
+			TH_LOG("a job without a core ended with %d", status);
+		EXPECT_EQ(NPU_DONE, npu_file_wait(fence[2], NPU_PATIENCE_MS));
+		EXPECT_EQ(0, run_on(&self->e, &self->w, other));
+		ASSERT_EQ(0, bind_core(&self->c, n));
+		EXPECT_EQ(0, run_on(&self->e, &self->w, n));
+		for (other = 0; other < 3; other++)
+			close(fence[other]);
+		npu_ctx_destroy(self->e.fd, pinned);
+	}
+}
+
+TEST_F_TIMEOUT(cores, all_cores_go_with_a_file_open, 120)
+{
+	int status = 0, fence;
+	unsigned int n;
+	uint32_t ctx;
+
+	for (n = 0; n < self->c.count; n++) {
+		ASSERT_EQ(0, unbind_core(&self->c, n));
+	}
+	EXPECT_EQ(0, usable_cores(self->e.fd));
+	EXPECT_EQ(-ENODEV, npu_ctx_create(self->e.fd, self->e.vm, 0, &ctx));
+	fence = submit_to_file(&self->e, self->e.ctx, &self->w.task, 1);
+	status = fence < 0 ? fence : npu_file_wait(fence, NPU_PATIENCE_MS);
+	EXPECT_EQ(-ENODEV, status);
+	if (fence >= 0)
+		close(fence);
+	EXPECT_EQ(0, npu_unmap(self->e.fd, self->e.vm, self->e.info.va_start,
+			       self->e.info.page_size));
+	for (n = self->c.count; n--;) {
+		ASSERT_EQ(0, bind_core(&self->c, n));
+	}
+	npu_work_free(&self->e, &self->w);
+	ASSERT_EQ(0, npu_work_small(&self->e, &self->w, 42));
+	EXPECT_EQ(0, npu_ctx_create(self->e.fd, self->e.vm, 0, &self->e.ctx));
+	EXPECT_EQ(self->e.minor, npu_find_minor());
+}
+
+/* Computes until it is told to stop; -ENODEV is bad luck, wrong bytes are not */
+static void worker(unsigned int seed, int stop)
+{
+	struct npu_env e;
+	struct npu_work w;
+	int ret, runs = 0;
+	char c;
+
+	if (npu_env_open(&e) || npu_work_matmul(&e, &w, 32, 64, 64, seed))
+		_exit(1);
+	while (read(stop, &c, 1) < 0) {
+		ret = npu_work_run(&e, e.ctx, &w);
+		if (ret && ret != -ENODEV && ret != -ECANCELED && ret != -EIO)
+			_exit(2);
+		if (ret == -ECANCELED || ret == -EIO) {
+			npu_ctx_destroy(e.fd, e.ctx);
+			if (npu_ctx_create(e.fd, e.vm, 0, &e.ctx))
+				_exit(3);
+		}
+		runs += !ret;
+	}
+	_exit(runs ? 0 : 4);
+}
+
+TEST_F_TIMEOUT(cores, cores_come_and_go_under_load, 180)
+{
+	unsigned int seed = 1, n;
+	int stop[2], status, i;
+	pid_t pid[4];
+
+	if (self->c.count < 2)
+		SKIP(return, "only one core");
+	ASSERT_EQ(0, pipe2(stop, O_NONBLOCK));
+	for (i = 0; i < 4; i++) {
+		pid[i] = fork();
+		ASSERT_GE(pid[i], 0);
+		if (!pid[i]) {
+			close(stop[1]);
+			worker(i, stop[0]);
+		}
+	}
+	for (i = 0; i < 30; i++) {
+		n = npu_random(&seed) % self->c.count;
+		EXPECT_EQ(0, unbind_core(&self->c, n));
+		npu_sleep_ms(npu_random(&seed) % 20);
+		EXPECT_EQ(0, bind_core(&self->c, n));
+		npu_sleep_ms(npu_random(&seed) % 20);
+	}
+	close(stop[1]);
+	for (i = 0; i < 4; i++) {
+		ASSERT_EQ(pid[i], waitpid(pid[i], &status, 0));
+		EXPECT_EQ(0, status);
+	}
+}
+
+/* The file of the module, or NULL when there is none that can be loaded */
+static const char *module_path(void)
+{
+	static const char * const places[] = {
+		"/guest/modules/npu.ko", "npu.ko",
+	};
+	const char *path = getenv("NPU_MODULE");
+	size_t n;
+
+	if (path)
+		return path;
+	for (n = 0; n < ARRAY_SIZE(places); n++)
+		if (!access(places[n], R_OK))
+			return places[n];
+	return NULL;
+}
+
+static int load_module(const char *path)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	int ret;
+
+	if (fd < 0)
+		return -errno;
+	ret = syscall(SYS_finit_module, fd, "", 0) ? -errno : 0;
+	close(fd);
+	return ret;
+}
+
+/* Somebody may have the device open at this moment */
+static int unload_module(void)
+{
+	int64_t end = npu_now_ns() + 20000000000ll;
+	int ret;
+
+	do {
+		ret = syscall(SYS_delete_module, "npu", O_NONBLOCK) ?
+		      -errno : 0;
+		if (ret)
+			npu_sleep_ms(1);
+	} while (ret && npu_now_ns() < end);
+	return ret;
+}
+
+/* Opens the device the moment it is there; then it has to work */
+static void impatient_client(unsigned int seed, int stop)
+{
+	struct npu_env e;
+	struct npu_work w;
+	int ret;
+	char c;
+
+	while (read(stop, &c, 1) < 0) {
+		ret = npu_env_open(&e);
+		if (ret == -ENODEV || ret == -ENOENT || ret == -ENXIO)
+			continue;
+		if (ret)
+			_exit(1);
+		ret = npu_work_small(&e, &w, seed++);
+		if (!ret)
+			ret = npu_work_run(&e, e.ctx, &w);
+		npu_env_close(&e);
+		if (ret && ret != -ENODEV)
+			_exit(2);
+		npu_sleep_ms(5);
+	}
+	_exit(0);
+}
+
+TEST(clients_open_while_the_module_loads)
+{
+	const char *path = module_path();
+	int stop[2], status, i;
+	struct npu_env e;
+	pid_t pid[3];
+
+	if (npu_find_minor() < 0 || geteuid())
+		SKIP(return, "no npu device, or not root");
+	if (!path)
+		SKIP(return, "NPU_MODULE does not name the module");
+	if (unload_module())
+		SKIP(return, "the module cannot be unloaded");
+	ASSERT_EQ(0, pipe2(stop, O_NONBLOCK));
+	for (i = 0; i < 3; i++) {
+		pid[i] = fork();
+		ASSERT_GE(pid[i], 0);
+		if (!pid[i]) {
+			close(stop[1]);
+			impatient_client(i, stop[0]);
+		}
+	}
+	for (i = 0; i < 10; i++) {
+		EXPECT_EQ(0, load_module(path));
+		npu_sleep_ms(50);
+		EXPECT_EQ(0, unload_module());
+	}
+	EXPECT_EQ(0, load_module(path));
+	close(stop[1]);
+	for (i = 0; i < 3; i++) {
+		ASSERT_EQ(pid[i], waitpid(pid[i], &status, 0));
+		EXPECT_EQ(0, status);
+	}
+	ASSERT_EQ(0, npu_env_open(&e));
+	npu_env_close(&e);
+}
+
+TEST_HARNESS_MAIN
