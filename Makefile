@@ -10,6 +10,11 @@ export LINUX QEMU NPU_CACHE JOBS
 help:
 	@sed -n 's/^## //p' $(MAKEFILE_LIST)
 
+## make run        a network on the emulated board's NPU, through npu.ko: handwritten
+##                 digits, or MODEL=x.tflite IMAGE=x.bmp [LABELS=x.txt]
+run:
+	@MODEL='$(MODEL)' IMAGE='$(IMAGE)' LABELS='$(LABELS)' scripts/run
+
 ## make check      every test; the last line is "N passed, N failed, N skipped"
 check:
 	@scripts/check
@@ -18,4 +23,16 @@ check:
 shell:
 	@scripts/guest
 
-.PHONY: help check shell
+## make modules    npu.ko against the kernel headers in KDIR=
+modules:
+	@scripts/build-module $(KDIR)
+
+## make selftest   the kselftests, on the emulated board
+selftest:
+	@scripts/check 'selftest-*'
+
+## make lint       checkpatch, sparse and W=1, kernel-doc, QEMU's checkpatch
+lint:
+	@scripts/lint
+
+.PHONY: help run check shell modules selftest lint
