@@ -31,8 +31,12 @@ modules:
 selftest:
 	@scripts/check 'selftest-*'
 
+## make kunit      the driver's KUnit suites, on the emulated board
+kunit:
+	@scripts/check kunit
+
 ## make lint       checkpatch, sparse and W=1, kernel-doc, QEMU's checkpatch
 lint:
 	@scripts/lint
 
-.PHONY: help run check shell modules selftest lint
+.PHONY: help run check shell modules selftest kunit lint
