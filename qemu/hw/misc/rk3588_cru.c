@@ -159,8 +159,12 @@ static void cru_update_npu(RK3588CruState *s)
         bool hclk = hroot && !cru_bit(s, gate, cru_npu[i].hclk);
         bool srst_a = cru_bit(s, rst, cru_npu[i].aclk);
         bool srst_h = cru_bit(s, rst, cru_npu[i].hclk);
+        uint8_t level = aclk | hclk << 1 | srst_a << 2 | srst_h << 3;
 
-        trace_rk3588_cru_npu(i, aclk, hclk, srst_a, srst_h);
+        if (level != s->npu_level[i]) {
+            trace_rk3588_cru_npu(i, aclk, hclk, srst_a, srst_h);
+            s->npu_level[i] = level;
+        }
         qemu_set_irq(s->npu_aclk[i], aclk);
         qemu_set_irq(s->npu_hclk[i], hclk);
         qemu_set_irq(s->npu_srst_a[i], srst_a);
@@ -257,6 +261,7 @@ static const VMStateDescription vmstate_rk3588_cru = {
     .minimum_version_id = 1,
     .fields = (const VMStateField[]) {
         VMSTATE_UINT32_ARRAY(regs, RK3588CruState, RK3588_CRU_SIZE / 4),
+        VMSTATE_UINT8_ARRAY(npu_level, RK3588CruState, RK3588_CRU_NUM_NPU),
         VMSTATE_END_OF_LIST()
     }
 };

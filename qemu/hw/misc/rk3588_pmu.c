@@ -125,7 +125,10 @@ static void pmu_update(RK3588PmuState *s)
         pmu_put_bit(s->regs, MEM_ST0, d->mem, !mem_on);
         pmu_put_bit(s->regs, REPAIR_ST, d->repair, mem_on);
         if (d->line != NONE) {
-            trace_rk3588_pmu_domain(d->name, mem_on ? "on" : "off");
+            if (s->level[d->line] != mem_on) {
+                trace_rk3588_pmu_domain(d->name, mem_on ? "on" : "off");
+                s->level[d->line] = mem_on;
+            }
             qemu_set_irq(s->domain[d->line], mem_on);
         }
     }
@@ -218,6 +221,7 @@ static const VMStateDescription vmstate_rk3588_pmu = {
     .minimum_version_id = 1,
     .fields = (const VMStateField[]) {
         VMSTATE_UINT32_ARRAY(regs, RK3588PmuState, RK3588_PMU_SIZE / 4),
+        VMSTATE_BOOL_ARRAY(level, RK3588PmuState, RK3588_PMU_NUM_LINES),
         VMSTATE_END_OF_LIST()
     }
 };

@@ -12,6 +12,7 @@
 #include "qemu/osdep.h"
 #include "qemu/bswap.h"
 #include "qemu/cutils.h"
+#include "qemu/log.h"
 #include "qapi/error.h"
 #include "hw/misc/rk3588_scmi.h"
 #include "hw/qdev-clock.h"
@@ -151,6 +152,10 @@ static void clock_set_rate(RK3588ScmiState *s, uint32_t id, uint64_t rate)
 
     while (i + 1 < n && c->rates[i + 1] * MHZ <= rate) {
         i++;
+    }
+    if (id == CLK_NPU && !s->npu_power) {
+        qemu_log_mask(LOG_GUEST_ERROR, "rk3588-scmi: the NPU's clock is set "
+                      "while its domain is off, which hangs real firmware\n");
     }
     s->rate[id] = c->rates[i] * MHZ;
     trace_rk3588_scmi_rate(c->name, rate, s->rate[id]);
@@ -328,6 +333,11 @@ void rk3588_scmi_doorbell(RK3588ScmiState *s)
                         SHMEM_PAYLOAD + 4 + reply.count * 4);
 }
 
+static void scmi_set_npu_power(void *opaque, int n, int level)
+{
+    RK3588_SCMI(opaque)->npu_power = level;
+}
+
 static void rk3588_scmi_reset_hold(Object *obj, ResetType type)
 {
     RK3588ScmiState *s = RK3588_SCMI(obj);
@@ -364,6 +374,7 @@ static void rk3588_scmi_init(Object *obj)
     RK3588ScmiState *s = RK3588_SCMI(obj);
 
     s->npu = qdev_init_clock_out(DEVICE(obj), "npu");
+    qdev_init_gpio_in_named(DEVICE(obj), scmi_set_npu_power, "npu-power", 1);
 }
 
 static const VMStateDescription vmstate_rk3588_scmi = {
@@ -373,6 +384,7 @@ static const VMStateDescription vmstate_rk3588_scmi = {
     .fields = (const VMStateField[]) {
         VMSTATE_UINT64_ARRAY(rate, RK3588ScmiState, RK3588_SCMI_NUM_CLOCKS),
         VMSTATE_BOOL_ARRAY(enabled, RK3588ScmiState, RK3588_SCMI_NUM_CLOCKS),
+        VMSTATE_BOOL(npu_power, RK3588ScmiState),
         VMSTATE_END_OF_LIST()
     }
 };

@@ -32,6 +32,7 @@ struct RK3588CruState {
     qemu_irq npu_hclk[RK3588_CRU_NUM_NPU];
     qemu_irq npu_srst_a[RK3588_CRU_NUM_NPU];
     qemu_irq npu_srst_h[RK3588_CRU_NUM_NPU];
+    uint8_t npu_level[RK3588_CRU_NUM_NPU];      /* of the four, for the trace */
 };
 
 #endif

@@ -36,6 +36,7 @@ struct RK3588PmuState {
     uint32_t regs[RK3588_PMU_SIZE / 4];
 
     qemu_irq domain[RK3588_PMU_NUM_LINES];
+    bool level[RK3588_PMU_NUM_LINES];
 };
 
 #endif

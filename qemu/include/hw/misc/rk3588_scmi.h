@@ -10,6 +10,7 @@
  *  + link property "memory": where the shared memory is
  *  + property "shmem" (uint64): its address
  *  + Clock output "npu": the compute clock of the NPU cores
+ *  + named GPIO input "npu-power": 1 when the NPU's power domain is on
  */
 
 #ifndef HW_MISC_RK3588_SCMI_H
@@ -33,6 +34,7 @@ struct RK3588ScmiState {
     AddressSpace as;
     uint64_t shmem;
     Clock *npu;
+    bool npu_power;
 
     uint64_t rate[RK3588_SCMI_NUM_CLOCKS];
     bool enabled[RK3588_SCMI_NUM_CLOCKS];
