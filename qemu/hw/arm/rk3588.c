@@ -385,6 +385,10 @@ static void rk3588_create_devices(RK3588MachineState *s)
                    rk3588_spi(s, RK3588_SPI_UART2), UART_BAUDBASE,
                    serial_hd(0), DEVICE_LITTLE_ENDIAN);
 
+    qdev_connect_gpio_out_named(s->pmu, "domain", RK3588_PMU_NPU,
+                                qdev_get_gpio_in_named(DEVICE(s->scmi),
+                                                       "npu-power", 0));
+
     for (int i = 0; i < RK3588_NUM_VIRTIO; i++) {
         sysbus_create_simple("virtio-mmio",
                              RK3588_VIRTIO_BASE + i * RK3588_VIRTIO_SIZE,
@@ -519,10 +523,8 @@ static void rk3588_init(MachineState *ms)
     rk3588_create_gic(s, ms);
     rk3588_create_firmware(s);
     rk3588_create_devices(s);
-    if (object_class_by_name(TYPE_RK3588_NPU_CORE)) {
-        for (int i = 0; i < RK3588_NUM_NPU_CORES; i++) {
-            rk3588_create_npu_core(s, i);
-        }
+    for (int i = 0; i < RK3588_NUM_NPU_CORES; i++) {
+        rk3588_create_npu_core(s, i);
     }
 
     s->bootinfo.ram_size = MIN(ms->ram_size, RK3588_DRAM_LOW_MAX);
