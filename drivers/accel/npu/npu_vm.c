@@ -1,0 +1,666 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+#include <linux/iommu.h>
+#include <linux/slab.h>
+
+#include <drm/drm_drv.h>
+#include <drm/drm_file.h>
+#include <drm/drm_print.h>
+#include <drm/npu_accel.h>
+
+#include "npu_core.h"
+#include "npu_ctx.h"
+#include "npu_device.h"
+#include "npu_drv.h"
+#include "npu_fault.h"
+#include "npu_gem.h"
+#include "npu_ip.h"
+#include "npu_vm.h"
+
+/**
+ * DOC: Address spaces
+ *
+ * A VM is a page table of the IOMMU with a &struct drm_gpuvm that knows what is
+ * in it. It belongs to those who use it and not to the file that made it: its
+ * identifier, and the contexts that run in it, which jobs keep alive in turn.
+ * With the last of them everything is unmapped. Buffers are no users, or a
+ * mapped private buffer and its VM would keep each other for ever; what a
+ * private buffer needs, the reservation object, has a reference count of its
+ * own.
+ *
+ * Binding is synchronous. The NPU has no page faults to resolve later, and
+ * userspace that wants binds ordered against jobs has fences to wait for. A
+ * mapping is never replaced silently: that is an unmap and a map, so that a
+ * mistake shows as an error and not as wrong data.
+ *
+ * The first page is never mapped, so address zero, which is what a forgotten
+ * field of a command stream contains, always faults. Addresses that the kernel
+ * chooses ascend from there.
+ */
+
+/* Mappings in one VM; each costs kernel memory */
+#define NPU_VM_MAX_MAPS		65536
+
+/* The NPU may not write through the mapping. */
+#define NPU_VA_READONLY		DRM_GPUVA_USERBITS
+
+/**
+ * struct npu_vm_unmap - memory for one unmap, which must not fail halfway
+ */
+struct npu_vm_unmap {
+	/** @vm: the address space */
+	struct npu_vm *vm;
+
+	/** @spare: for what remains at both ends of the range */
+	struct drm_gpuva *spare[2];
+};
+
+static struct npu_vm *to_npu_vm(struct drm_gpuvm *base)
+{
+	return container_of(base, struct npu_vm, base);
+}
+
+/**
+ * npu_vm_start() - first address that may be mapped
+ * @npu: the device
+ *
+ * Return: the address.
+ */
+u64 npu_vm_start(const struct npu_device *npu)
+{
+	return PAGE_SIZE;
+}
+
+/**
+ * npu_vm_end() - first address behind the last that may be mapped
+ * @npu: the device
+ *
+ * Return: the address.
+ */
+u64 npu_vm_end(const struct npu_device *npu)
+{
+	return BIT_ULL(npu->ip->va_bits);
+}
+
+static struct drm_gpuva *take_spare(struct npu_vm_unmap *unmap)
+{
+	struct drm_gpuva *va = unmap->spare[0] ?: unmap->spare[1];
+
+	if (va == unmap->spare[0])
+		unmap->spare[0] = NULL;
+	else
+		unmap->spare[1] = NULL;
+	return va;
+}
+
+static void unmap_range(struct npu_vm *vm, u64 va, u64 size)
+{
+	size_t unmapped = iommu_unmap(vm->domain, va, size);
+
+	if (unmapped != size)
+		drm_err(&vm->npu->drm, "unmapped %#zx of %#llx bytes at %#llx\n",
+			unmapped, size, va);
+	vm->hint = min(vm->hint, va);
+}
+
+static int step_unmap(struct drm_gpuva_op *op, void *priv)
+{
+	struct npu_vm_unmap *unmap = priv;
+	struct drm_gpuva *va = op->unmap.va;
+
+	unmap_range(unmap->vm, va->va.addr, va->va.range);
+	drm_gpuva_unmap(&op->unmap);
+	drm_gpuva_unlink_defer(va);
+	kfree(va);
+	unmap->vm->num_maps--;
+	return 0;
+}
+
+static int step_remap(struct drm_gpuva_op *op, void *priv)
+{
+	struct npu_vm_unmap *unmap = priv;
+	struct drm_gpuva *old = op->remap.unmap->va;
+	struct drm_gpuva *prev = op->remap.prev ? take_spare(unmap) : NULL;
+	struct drm_gpuva *next = op->remap.next ? take_spare(unmap) : NULL;
+	struct drm_gem_object *obj = old->gem.obj;
+	u64 addr, range;
+
+	/* What remains stays in the page table, undisturbed. */
+	drm_gpuva_op_remap_to_unmap_range(&op->remap, &addr, &range);
+	unmap_range(unmap->vm, addr, range);
+
+	if (prev)
+		prev->flags = old->flags;
+	if (next)
+		next->flags = old->flags;
+	drm_gpuva_remap(prev, next, &op->remap);
+
+	mutex_lock(&obj->gpuva.lock);
+	if (prev)
+		drm_gpuva_link(prev, old->vm_bo);
+	if (next)
+		drm_gpuva_link(next, old->vm_bo);
+	mutex_unlock(&obj->gpuva.lock);
+
+	drm_gpuva_unlink_defer(old);
+	kfree(old);
+	unmap->vm->num_maps += !!prev + !!next - 1;
+	return 0;
+}
+
+static void npu_vm_free(struct drm_gpuvm *base)
+{
+	struct npu_vm *vm = to_npu_vm(base);
+
+	mutex_destroy(&vm->lock);
+	kfree(vm);
+}
+
+static struct drm_gpuvm_bo *npu_vm_bo_alloc(void)
+{
+	return kzalloc_obj(struct drm_gpuvm_bo, GFP_KERNEL_ACCOUNT);
+}
+
+static const struct drm_gpuvm_ops npu_vm_ops = {
+	.vm_free = npu_vm_free,
+	.vm_bo_alloc = npu_vm_bo_alloc,
+	.sm_step_unmap = step_unmap,
+	.sm_step_remap = step_remap,
+};
+
+/**
+ * npu_vm_find_locked() - find the mapping that holds a range
+ * @vm: the address space
+ * @va: first address
+ * @size: bytes, not zero
+ *
+ * Return: the mapping, or NULL when the range is not inside a single one.
+ */
+struct drm_gpuva *npu_vm_find_locked(struct npu_vm *vm, u64 va, u64 size)
+{
+	struct drm_gpuva *map;
+
+	lockdep_assert_held(&vm->lock);
+
+	map = drm_gpuva_find_first(&vm->base, va, size);
+	if (!map || va < map->va.addr || size > map->va.range ||
+	    va - map->va.addr > map->va.range - size)
+		return NULL;
+	return map;
+}
+
+static int unmap_locked(struct npu_vm *vm, u64 va, u64 size)
+{
+	struct drm_gpuva *map = npu_vm_find_locked(vm, va, size);
+	struct npu_vm_unmap unmap = { .vm = vm };
+	int ret = -ENOMEM;
+
+	lockdep_assert_held(&vm->lock);
+
+	/* A hole in a mapping makes two of it. */
+	if (map && map->va.addr < va && map->va.addr + map->va.range > va + size &&
+	    vm->num_maps >= NPU_VM_MAX_MAPS)
+		return -ENOSPC;
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(unmap.spare); i++) {
+		unmap.spare[i] = kzalloc_obj(*unmap.spare[i], GFP_KERNEL_ACCOUNT);
+		if (!unmap.spare[i])
+			goto out;
+	}
+	ret = drm_gpuvm_sm_unmap(&vm->base, &unmap, va, size);
+out:
+	for (unsigned int i = 0; i < ARRAY_SIZE(unmap.spare); i++)
+		kfree(unmap.spare[i]);
+	return ret;
+}
+
+static void npu_vm_release(struct kref *ref)
+{
+	struct npu_vm *vm = container_of(ref, struct npu_vm, ref);
+	struct npu_vm_unmap unmap = { .vm = vm };
+
+	npu_device_forget_vm(vm->npu, vm);
+
+	/* All of it, so there are no ends for which memory would be needed. */
+	mutex_lock(&vm->lock);
+	drm_gpuvm_sm_unmap(&vm->base, &unmap, npu_vm_start(vm->npu),
+			   npu_vm_end(vm->npu) - npu_vm_start(vm->npu));
+	mutex_unlock(&vm->lock);
+	drm_gpuvm_bo_deferred_cleanup(&vm->base);
+
+	iommu_domain_free(vm->domain);
+	drm_gpuvm_put(&vm->base);
+}
+
+/**
+ * npu_vm_get() - take a reference to an address space
+ * @vm: the address space
+ *
+ * Return: @vm
+ */
+struct npu_vm *npu_vm_get(struct npu_vm *vm)
+{
+	kref_get(&vm->ref);
+	return vm;
+}
+
+/**
+ * npu_vm_put() - drop a reference to an address space
+ * @vm: the address space, or NULL
+ *
+ * The last one takes the locks of all cores.
+ */
+void npu_vm_put(struct npu_vm *vm)
+{
+	if (vm)
+		kref_put(&vm->ref, npu_vm_release);
+}
+
+/**
+ * npu_vm_lookup() - find an address space
+ * @file: the file that owns it
+ * @id: its identifier
+ *
+ * Return: the address space with a reference, or NULL.
+ */
+struct npu_vm *npu_vm_lookup(struct npu_file *file, u32 id)
+{
+	struct npu_vm *vm;
+
+	guard(mutex)(&file->lock);
+
+	vm = xa_load(&file->vms, id);
+	return vm ? npu_vm_get(vm) : NULL;
+}
+
+/*
+ * A page table that any core can use; they all have the same kind of IOMMU. It
+ * is allocated outside of the core's lock, which has no place for reclaim.
+ */
+static struct iommu_domain *alloc_domain(struct npu_device *npu)
+{
+	struct iommu_domain *domain;
+	struct device *dev = NULL;
+
+	for (unsigned int i = 0; i < npu->num_cores && !dev; i++)
+		scoped_guard(mutex, &npu->cores[i]->lock)
+			dev = get_device(npu->cores[i]->dev);
+	if (!dev)
+		return ERR_PTR(-ENODEV);
+
+	domain = iommu_paging_domain_alloc(dev);
+	put_device(dev);
+	return domain;
+}
+
+static struct npu_vm *npu_vm_create(struct npu_device *npu)
+{
+	struct drm_gem_object *resv;
+	struct npu_vm *vm;
+	int ret;
+
+	vm = kzalloc_obj(*vm, GFP_KERNEL_ACCOUNT);
+	if (!vm)
+		return ERR_PTR(-ENOMEM);
+
+	vm->domain = alloc_domain(npu);
+	if (IS_ERR(vm->domain)) {
+		ret = PTR_ERR(vm->domain);
+		goto err_free;
+	}
+	iommu_set_fault_handler(vm->domain, npu_fault_iommu, vm);
+
+	resv = drm_gpuvm_resv_object_alloc(&npu->drm);
+	if (!resv) {
+		ret = -ENOMEM;
+		goto err_domain;
+	}
+
+	kref_init(&vm->ref);
+	mutex_init(&vm->lock);
+	vm->npu = npu;
+	vm->hint = npu_vm_start(npu);
+	drm_gpuvm_init(&vm->base, "npu", DRM_GPUVM_IMMEDIATE_MODE, &npu->drm, resv,
+		       npu_vm_start(npu), npu_vm_end(npu) - npu_vm_start(npu), 0, 0,
+		       &npu_vm_ops);
+	drm_gem_object_put(resv);
+	return vm;
+
+err_domain:
+	iommu_domain_free(vm->domain);
+err_free:
+	kfree(vm);
+	return ERR_PTR(ret);
+}
+
+/**
+ * npu_ioctl_vm_create() - DRM_IOCTL_NPU_VM_CREATE
+ * @drm: the DRM device
+ * @data: &struct drm_npu_vm_create
+ * @file: the file
+ *
+ * Return: 0, or a negative error.
+ */
+int npu_ioctl_vm_create(struct drm_device *drm, void *data, struct drm_file *file)
+{
+	struct npu_file *nfile = file->driver_priv;
+	struct drm_npu_vm_create *args = data;
+	struct npu_vm *vm;
+	int ret;
+
+	if (args->flags)
+		return -EINVAL;
+
+	vm = npu_vm_create(to_npu_device(drm));
+	if (IS_ERR(vm))
+		return PTR_ERR(vm);
+
+	ret = npu_file_add(nfile, &nfile->vms, vm, &nfile->num_vms, NPU_MAX_VMS,
+			   &nfile->next_vm, &args->vm_id);
+	if (ret)
+		npu_vm_put(vm);
+	return ret;
+}
+
+/**
+ * npu_ioctl_vm_destroy() - DRM_IOCTL_NPU_VM_DESTROY
+ * @drm: the DRM device
+ * @data: &struct drm_npu_vm_destroy
+ * @file: the file
+ *
+ * Return: 0, or a negative error.
+ */
+int npu_ioctl_vm_destroy(struct drm_device *drm, void *data, struct drm_file *file)
+{
+	struct npu_file *nfile = file->driver_priv;
+	struct drm_npu_vm_destroy *args = data;
+	struct npu_vm *vm;
+
+	if (args->pad)
+		return -EINVAL;
+
+	scoped_guard(mutex, &nfile->lock) {
+		vm = xa_erase(&nfile->vms, args->vm_id);
+		if (vm)
+			nfile->num_vms--;
+	}
+	if (!vm)
+		return -ENOENT;
+
+	npu_vm_put(vm);
+	return 0;
+}
+
+/* First fit, lowest address first. */
+static int choose_va_locked(struct npu_vm *vm, u64 size, u64 *va)
+{
+	u64 addr = vm->hint, end = npu_vm_end(vm->npu);
+	struct drm_gpuva *map;
+	bool hole = false;
+
+	lockdep_assert_held(&vm->lock);
+
+	if (addr >= end)
+		return -ENOSPC;
+
+	drm_gpuvm_for_each_va_range(map, &vm->base, vm->hint, end) {
+		if (map->va.addr > addr) {
+			if (!hole)
+				vm->hint = addr;
+			hole = true;
+			if (map->va.addr - addr >= size)
+				break;
+		}
+		addr = map->va.addr + map->va.range;
+	}
+	if (!hole)
+		vm->hint = addr;
+	if (addr >= end || end - addr < size)
+		return -ENOSPC;
+
+	*va = addr;
+	return 0;
+}
+
+/* Puts a range of a buffer into the page table; all or nothing. */
+static int map_pages(struct npu_vm *vm, struct sg_table *sgt, u64 offset, u64 va,
+		     u64 size, int prot)
+{
+	u64 start = va, len;
+	struct scatterlist *sg;
+	unsigned int i;
+	int ret;
+
+	for_each_sgtable_dma_sg(sgt, sg, i) {
+		if (offset >= sg_dma_len(sg)) {
+			offset -= sg_dma_len(sg);
+			continue;
+		}
+		len = min(sg_dma_len(sg) - offset, size);
+		ret = iommu_map(vm->domain, va, sg_dma_address(sg) + offset, len, prot,
+				GFP_KERNEL_ACCOUNT);
+		if (ret)
+			goto err_unmap;
+		va += len;
+		size -= len;
+		offset = 0;
+		if (!size)
+			return 0;
+	}
+	ret = -EINVAL;
+
+err_unmap:
+	if (va != start)
+		iommu_unmap(vm->domain, start, va - start);
+	return ret;
+}
+
+static int map_locked(struct npu_vm *vm, struct drm_gem_object *obj,
+		      const struct drm_npu_bind_op *op, u64 va, struct sg_table *sgt)
+{
+	int ret, prot = IOMMU_READ | IOMMU_WRITE;
+	struct drm_gpuvm_bo *vm_bo;
+	struct drm_gpuva *map;
+
+	lockdep_assert_held(&vm->lock);
+
+	map = kzalloc_obj(*map, GFP_KERNEL_ACCOUNT);
+	if (!map)
+		return -ENOMEM;
+
+	vm_bo = drm_gpuvm_bo_create(&vm->base, obj);
+	if (!vm_bo) {
+		kfree(map);
+		return -ENOMEM;
+	}
+	vm_bo = drm_gpuvm_bo_obtain_prealloc(vm_bo);
+
+	if (op->flags & DRM_NPU_BIND_READONLY) {
+		prot = IOMMU_READ;
+		map->flags = NPU_VA_READONLY;
+	}
+	ret = map_pages(vm, sgt, op->bo_offset, va, op->size, prot);
+	if (ret) {
+		kfree(map);
+		goto out;
+	}
+
+	map->va.addr = va;
+	map->va.range = op->size;
+	map->gem.obj = obj;
+	map->gem.offset = op->bo_offset;
+	/* The range is valid and empty, so there is nothing to fail here. */
+	drm_gpuva_insert(&vm->base, map);
+	mutex_lock(&obj->gpuva.lock);
+	drm_gpuva_link(map, vm_bo);
+	mutex_unlock(&obj->gpuva.lock);
+	vm->num_maps++;
+out:
+	drm_gpuvm_bo_put_deferred(vm_bo);
+	return ret;
+}
+
+static int bind_map(struct npu_vm *vm, struct drm_gem_object *obj,
+		    struct drm_npu_bind_op *op)
+{
+	struct npu_bo *bo = to_npu_bo(obj);
+	struct sg_table *sgt;
+	u64 va = op->va;
+	int ret = 0;
+
+	if (bo->vm_resv && bo->vm_resv != drm_gpuvm_resv_obj(&vm->base)) {
+		drm_dbg(obj->dev, "buffer is private to another VM\n");
+		return -EINVAL;
+	}
+	if (op->bo_offset >= obj->size || op->size > obj->size - op->bo_offset) {
+		drm_dbg(obj->dev, "range leaves the buffer\n");
+		return -EINVAL;
+	}
+
+	sgt = drm_gem_shmem_get_pages_sgt(&bo->base);
+	if (IS_ERR(sgt))
+		return PTR_ERR(sgt);
+
+	guard(mutex)(&vm->lock);
+
+	if (vm->num_maps >= NPU_VM_MAX_MAPS)
+		return -ENOSPC;
+	if (op->flags & DRM_NPU_BIND_AUTO)
+		ret = choose_va_locked(vm, op->size, &va);
+	else if (!drm_gpuvm_interval_empty(&vm->base, va, op->size))
+		ret = -EEXIST;
+	if (!ret)
+		ret = map_locked(vm, obj, op, va, sgt);
+	if (!ret)
+		op->va = va;
+	return ret;
+}
+
+static int check_range(struct npu_vm *vm, const struct drm_npu_bind_op *op)
+{
+	u64 start = npu_vm_start(vm->npu), end = npu_vm_end(vm->npu);
+
+	if (!op->size || !PAGE_ALIGNED(op->size) || op->size > end - start)
+		return -EINVAL;
+	if (op->flags & DRM_NPU_BIND_AUTO)
+		return op->va ? -EINVAL : 0;
+	if (!PAGE_ALIGNED(op->va) || op->va < start || op->va > end - op->size)
+		return -EINVAL;
+	return 0;
+}
+
+static int check_op(struct npu_vm *vm, const struct drm_npu_bind_op *op)
+{
+	const u32 flags = DRM_NPU_BIND_READONLY | DRM_NPU_BIND_AUTO;
+
+	if (op->pad)
+		return -EINVAL;
+
+	switch (op->type) {
+	case DRM_NPU_BIND_MAP:
+		if ((op->flags & ~flags) || !PAGE_ALIGNED(op->bo_offset))
+			return -EINVAL;
+		break;
+	case DRM_NPU_BIND_UNMAP:
+		if (op->flags || op->handle || op->bo_offset)
+			return -EINVAL;
+		break;
+	default:
+		return -EINVAL;
+	}
+	return check_range(vm, op);
+}
+
+static int unmap(struct npu_vm *vm, u64 va, u64 size)
+{
+	guard(mutex)(&vm->lock);
+
+	return unmap_locked(vm, va, size);
+}
+
+/* Does one operation; @user is where it came from. */
+static int bind_one(struct npu_vm *vm, struct drm_file *file,
+		    struct drm_npu_bind_op *op, struct drm_npu_bind_op __user *user)
+{
+	struct drm_gem_object *obj;
+	int ret;
+
+	if (op->type == DRM_NPU_BIND_UNMAP) {
+		ret = unmap(vm, op->va, op->size);
+		drm_gpuvm_bo_deferred_cleanup(&vm->base);
+		return ret;
+	}
+
+	obj = drm_gem_object_lookup(file, op->handle);
+	if (!obj)
+		return -ENOENT;
+
+	ret = bind_map(vm, obj, op);
+	drm_gpuvm_bo_deferred_cleanup(&vm->base);
+	drm_gem_object_put(obj);
+	if (ret || !(op->flags & DRM_NPU_BIND_AUTO))
+		return ret;
+
+	/* An address that nobody gets to know is of no use. */
+	if (put_user(op->va, &user->va)) {
+		unmap(vm, op->va, op->size);
+		drm_gpuvm_bo_deferred_cleanup(&vm->base);
+		return -EFAULT;
+	}
+	return 0;
+}
+
+static int bind_all(struct npu_vm *vm, struct drm_file *file,
+		    const struct drm_npu_array *array, u32 *done)
+{
+	struct drm_npu_bind_op *ops;
+	int ret = 0;
+
+	ops = npu_array_copy(array, sizeof(*ops), sizeof(*ops), NPU_MAX_BINDS);
+	if (IS_ERR(ops))
+		return PTR_ERR(ops);
+
+	for (u32 i = 0; i < array->count && !ret; i++) {
+		ret = check_op(vm, &ops[i]);
+		if (ret)
+			drm_dbg(vm->base.drm, "bind operation %u is malformed\n", i);
+	}
+
+	for (u32 i = 0; i < array->count && !ret; i++) {
+		ret = bind_one(vm, file, &ops[i],
+			       u64_to_user_ptr(array->ptr + (u64)i * array->stride));
+		if (!ret)
+			(*done)++;
+		cond_resched();
+	}
+	kvfree(ops);
+	return ret;
+}
+
+/**
+ * npu_ioctl_vm_bind() - DRM_IOCTL_NPU_VM_BIND
+ * @drm: the DRM device
+ * @data: &struct drm_npu_vm_bind
+ * @file: the file
+ *
+ * Return: 0, or a negative error.
+ */
+int npu_ioctl_vm_bind(struct drm_device *drm, void *data, struct drm_file *file)
+{
+	struct drm_npu_vm_bind *args = data;
+	struct npu_vm *vm;
+	u32 done = 0;
+	int ret;
+
+	if (args->flags)
+		return -EINVAL;
+
+	vm = npu_vm_lookup(file->driver_priv, args->vm_id);
+	if (!vm)
+		return -ENOENT;
+
+	ret = bind_all(vm, file, &args->ops, &done);
+	args->ops.count = done;
+	npu_vm_put(vm);
+	return ret;
+}
