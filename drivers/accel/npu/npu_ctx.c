@@ -1,0 +1,309 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+#include <linux/capability.h>
+#include <linux/sched.h>
+#include <linux/sched/signal.h>
+#include <linux/slab.h>
+
+#include <drm/drm_drv.h>
+#include <drm/drm_file.h>
+#include <drm/drm_print.h>
+#include <drm/npu_accel.h>
+
+#include "npu_ctx.h"
+#include "npu_device.h"
+#include "npu_drv.h"
+#include "npu_job.h"
+#include "npu_vm.h"
+
+/**
+ * DOC: Contexts
+ *
+ * A context is a queue with an address space. Each has a DRM scheduler of its
+ * own with a single entity: the DRM scheduler holds dependencies and fences,
+ * and which context gets a core is up to the policy, which sees them all. A DRM
+ * scheduler per core instead would tie a queue to a core for as long as it has
+ * jobs, and could not be told what makes a core a good choice.
+ *
+ * The schedulers have no workqueues of their own, since each of those would
+ * come with a thread that a client could make by the dozen.
+ *
+ * Jobs refer to their context and contexts to their VM, so both last until the
+ * last job is freed, whatever happened to identifiers and files. That last
+ * reference is dropped from a work item of the very scheduler that has to go
+ * with it, so the rest is done by another workqueue.
+ */
+
+/* Jobs the policy may know of each context; more wait in the entity. */
+#define NPU_CTX_CREDITS		8
+
+static struct workqueue_struct *npu_ctx_wq;
+static atomic_t npu_ctx_count;
+static DECLARE_WAIT_QUEUE_HEAD(npu_ctx_gone);
+
+static void npu_ctx_release_work(struct work_struct *work)
+{
+	struct npu_ctx *ctx = container_of(work, struct npu_ctx, release_work);
+	struct npu_device *npu = ctx->npu;
+
+	drm_sched_entity_destroy(&ctx->entity);
+	drm_sched_fini(&ctx->sched);
+	npu_vm_put(ctx->vm);
+	mutex_destroy(&ctx->submit_lock);
+	kfree_rcu(ctx, rcu);
+	drm_dev_put(&npu->drm);
+
+	if (atomic_dec_and_test(&npu_ctx_count))
+		wake_up_all(&npu_ctx_gone);
+}
+
+static void npu_ctx_release(struct kref *ref)
+{
+	struct npu_ctx *ctx = container_of(ref, struct npu_ctx, ref);
+
+	queue_work(npu_ctx_wq, &ctx->release_work);
+}
+
+/**
+ * npu_ctx_get() - take a reference to a context
+ * @ctx: the context
+ *
+ * Return: @ctx
+ */
+struct npu_ctx *npu_ctx_get(struct npu_ctx *ctx)
+{
+	kref_get(&ctx->ref);
+	return ctx;
+}
+
+/**
+ * npu_ctx_put() - drop a reference to a context
+ * @ctx: the context, or NULL
+ */
+void npu_ctx_put(struct npu_ctx *ctx)
+{
+	if (ctx)
+		kref_put(&ctx->ref, npu_ctx_release);
+}
+
+/**
+ * npu_ctx_lookup() - find a context
+ * @file: the file that owns it
+ * @id: its identifier
+ *
+ * Return: the context with a reference, or NULL.
+ */
+struct npu_ctx *npu_ctx_lookup(struct npu_file *file, u32 id)
+{
+	struct npu_ctx *ctx;
+
+	guard(mutex)(&file->lock);
+
+	ctx = xa_load(&file->ctxs, id);
+	return ctx ? npu_ctx_get(ctx) : NULL;
+}
+
+static int init_sched(struct npu_ctx *ctx)
+{
+	struct drm_gpu_scheduler *sched = &ctx->sched;
+	const struct drm_sched_init_args args = {
+		.ops = &npu_job_sched_ops,
+		.submit_wq = ctx->npu->submit_wq,
+		.num_rqs = 1,
+		.credit_limit = NPU_CTX_CREDITS,
+		.timeout = MAX_SCHEDULE_TIMEOUT,
+		.name = "npu",
+		.dev = ctx->npu->drm.dev,
+	};
+	int ret;
+
+	ret = drm_sched_init(sched, &args);
+	if (ret)
+		return ret;
+
+	ret = drm_sched_entity_init(&ctx->entity, DRM_SCHED_PRIORITY_KERNEL, &sched,
+				    1, NULL);
+	if (ret)
+		drm_sched_fini(sched);
+	return ret;
+}
+
+static struct npu_ctx *npu_ctx_create(struct npu_device *npu, struct npu_vm *vm,
+				      const struct drm_npu_ctx_create *args,
+				      u64 core_mask)
+{
+	struct npu_ctx *ctx;
+	int ret;
+
+	ctx = kzalloc_obj(*ctx, GFP_KERNEL_ACCOUNT);
+	if (!ctx)
+		return ERR_PTR(-ENOMEM);
+
+	kref_init(&ctx->ref);
+	INIT_WORK(&ctx->release_work, npu_ctx_release_work);
+	mutex_init(&ctx->submit_lock);
+	ctx->npu = npu;
+	ctx->fence_context = dma_fence_context_alloc(1);
+
+	ret = npu_sched_ctx_init(&ctx->node, args->sched_class, args->priority,
+				 core_mask, vm);
+	if (!ret)
+		ret = init_sched(ctx);
+	if (ret) {
+		kfree(ctx);
+		return ERR_PTR(ret);
+	}
+
+	atomic_inc(&npu_ctx_count);
+	drm_dev_get(&npu->drm);
+	ctx->vm = npu_vm_get(vm);
+	return ctx;
+}
+
+/**
+ * npu_ctx_stop() - no more jobs for a context
+ * @ctx: the context
+ * @error: why, for those who submit
+ *
+ * Jobs that have not started end with -ECANCELED.
+ */
+static void npu_ctx_stop(struct npu_ctx *ctx, int error)
+{
+	struct npu_device *npu = ctx->npu;
+	LIST_HEAD(jobs);
+
+	guard(spinlock_irq)(&npu->sched.lock);
+
+	if (!ctx->error)
+		ctx->error = error;
+	npu_sched_purge(&npu->sched, &ctx->node, &jobs);
+	npu_job_finish_list_locked(npu, &jobs, -ECANCELED);
+}
+
+/**
+ * npu_ctx_close() - the owner of a context has gone
+ * @ctx: the context; the reference of its identifier is dropped
+ *
+ * Work that is queued still runs, since others may wait for its fences, except
+ * when the owner was killed: that has to be a way to get rid of the work, too.
+ */
+void npu_ctx_close(struct npu_ctx *ctx)
+{
+	if ((current->flags & PF_EXITING) && current->exit_code == SIGKILL)
+		npu_ctx_stop(ctx, -ECANCELED);
+	npu_ctx_put(ctx);
+}
+
+static int check_args(struct npu_device *npu, struct drm_npu_ctx_create *args,
+		      u64 *core_mask)
+{
+	u64 usable = npu_device_usable(npu);
+
+	if (args->flags || args->pad)
+		return -EINVAL;
+
+	*core_mask = args->core_mask ?: GENMASK_ULL(npu->num_cores - 1, 0);
+	if (!usable)
+		return -ENODEV;
+	if (!(*core_mask & usable)) {
+		drm_dbg(&npu->drm, "no usable core in %#llx\n", args->core_mask);
+		return -EINVAL;
+	}
+
+	if ((args->sched_class == DRM_NPU_CLASS_LATENCY ||
+	     args->priority > DRM_NPU_PRIORITY_NORMAL) && !capable(CAP_SYS_NICE)) {
+		drm_dbg(&npu->drm, "class or priority needs CAP_SYS_NICE\n");
+		return -EACCES;
+	}
+	return 0;
+}
+
+/**
+ * npu_ioctl_ctx_create() - DRM_IOCTL_NPU_CTX_CREATE
+ * @drm: the DRM device
+ * @data: &struct drm_npu_ctx_create
+ * @file: the file
+ *
+ * Return: 0, or a negative error.
+ */
+int npu_ioctl_ctx_create(struct drm_device *drm, void *data, struct drm_file *file)
+{
+	struct npu_file *nfile = file->driver_priv;
+	struct npu_device *npu = to_npu_device(drm);
+	struct drm_npu_ctx_create *args = data;
+	struct npu_ctx *ctx;
+	struct npu_vm *vm;
+	u64 core_mask;
+	int ret;
+
+	ret = check_args(npu, args, &core_mask);
+	if (ret)
+		return ret;
+
+	vm = npu_vm_lookup(nfile, args->vm_id);
+	if (!vm)
+		return -ENOENT;
+
+	ctx = npu_ctx_create(npu, vm, args, core_mask);
+	npu_vm_put(vm);
+	if (IS_ERR(ctx))
+		return PTR_ERR(ctx);
+
+	ret = npu_file_add(nfile, &nfile->ctxs, ctx, &nfile->num_ctxs, NPU_MAX_CTXS,
+			   &nfile->next_ctx, &args->ctx_id);
+	if (ret)
+		npu_ctx_put(ctx);
+	return ret;
+}
+
+/**
+ * npu_ioctl_ctx_destroy() - DRM_IOCTL_NPU_CTX_DESTROY
+ * @drm: the DRM device
+ * @data: &struct drm_npu_ctx_destroy
+ * @file: the file
+ *
+ * Return: 0, or a negative error.
+ */
+int npu_ioctl_ctx_destroy(struct drm_device *drm, void *data, struct drm_file *file)
+{
+	struct npu_file *nfile = file->driver_priv;
+	struct drm_npu_ctx_destroy *args = data;
+	struct npu_ctx *ctx;
+
+	if (args->pad)
+		return -EINVAL;
+
+	scoped_guard(mutex, &nfile->lock) {
+		ctx = xa_erase(&nfile->ctxs, args->ctx_id);
+		if (ctx)
+			nfile->num_ctxs--;
+	}
+	if (!ctx)
+		return -ENOENT;
+
+	npu_ctx_put(ctx);
+	return 0;
+}
+
+/**
+ * npu_ctx_module_init() - prepare for contexts
+ *
+ * Return: 0, or -ENOMEM.
+ */
+int npu_ctx_module_init(void)
+{
+	npu_ctx_wq = alloc_workqueue("npu-ctx", WQ_UNBOUND, 0);
+	return npu_ctx_wq ? 0 : -ENOMEM;
+}
+
+/**
+ * npu_ctx_module_exit() - wait until the last context is gone
+ *
+ * No file is open when a module goes, but jobs of closed files may still be
+ * about to be freed.
+ */
+void npu_ctx_module_exit(void)
+{
+	wait_event(npu_ctx_gone, !atomic_read(&npu_ctx_count));
+	destroy_workqueue(npu_ctx_wq);
+}

@@ -1,0 +1,194 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+#include <linux/dma-fence.h>
+#include <linux/slab.h>
+
+#include "npu_ctx.h"
+#include "npu_device.h"
+#include "npu_job.h"
+
+/**
+ * DOC: Jobs
+ *
+ * A job is made by a submit and belongs to the DRM scheduler of its context
+ * from the moment it is pushed. When its dependencies are met, the scheduler
+ * calls run_job, which hands it to the policy; from there it gets to a core,
+ * now or later. Its end is the signal of its hardware fence, with the result as
+ * the error of the fence, and after that signal nobody but the DRM scheduler
+ * may touch it.
+ *
+ * Everything a job needs is allocated when it is made. That includes the
+ * hardware fence, whose allocation in run_job could wait for the very fences it
+ * is about to signal. The fence has its own lock and no release callback, so
+ * it outlives this module if it has to.
+ *
+ * The DRM scheduler's timeouts are not used. They start when a job is handed
+ * over and cannot tell a job that waits for a core from one that hangs; the
+ * watchdog of the core can.
+ */
+
+static const char *npu_fence_driver_name(struct dma_fence *fence)
+{
+	return "npu";
+}
+
+static const char *npu_fence_timeline_name(struct dma_fence *fence)
+{
+	return "npu-ctx";
+}
+
+static const struct dma_fence_ops npu_fence_ops = {
+	.get_driver_name = npu_fence_driver_name,
+	.get_timeline_name = npu_fence_timeline_name,
+};
+
+static void uncount(struct npu_job *job)
+{
+	if (job->counted)
+		atomic_dec(&job->ctx->queued);
+	job->counted = false;
+}
+
+static void destroy(struct npu_job *job)
+{
+	if (dma_fence_was_initialized(job->fence))
+		dma_fence_put(job->fence);
+	else
+		kfree(job->fence);
+	npu_ctx_put(job->ctx);
+	kvfree(job);
+}
+
+/**
+ * npu_job_create() - make a job
+ * @ctx: the context it is for
+ * @num_tasks: how many tasks it will have; the caller fills them in
+ * @client_id: &drm_file.client_id of the owner
+ *
+ * Return: the job, or an error pointer.
+ */
+struct npu_job *npu_job_create(struct npu_ctx *ctx, u32 num_tasks, u64 client_id)
+{
+	struct npu_job *job;
+	int ret = -ENOMEM;
+
+	job = kvzalloc(struct_size(job, tasks, num_tasks), GFP_KERNEL_ACCOUNT);
+	if (!job)
+		return ERR_PTR(-ENOMEM);
+	job->num_tasks = num_tasks;
+
+	job->fence = kzalloc_obj(*job->fence, GFP_KERNEL_ACCOUNT);
+	if (!job->fence)
+		goto err_free;
+
+	ret = drm_sched_job_init(&job->base, &ctx->entity, 1, ctx, client_id);
+	if (ret)
+		goto err_free_fence;
+
+	npu_sched_job_init(&job->node, &ctx->node);
+	job->ctx = npu_ctx_get(ctx);
+	return job;
+
+err_free_fence:
+	kfree(job->fence);
+err_free:
+	kvfree(job);
+	return ERR_PTR(ret);
+}
+
+/**
+ * npu_job_cancel() - throw away a job that was never armed
+ * @job: the job
+ */
+void npu_job_cancel(struct npu_job *job)
+{
+	drm_sched_job_cleanup(&job->base);
+	uncount(job);
+	destroy(job);
+}
+
+/**
+ * npu_job_finish_locked() - signal the end of a job
+ * @job: the job; gone afterwards
+ * @error: its result
+ */
+void npu_job_finish_locked(struct npu_job *job, int error)
+{
+	struct dma_fence *fence = dma_fence_get(job->fence);
+
+	lockdep_assert_held(&job->ctx->npu->sched.lock);
+
+	uncount(job);
+	if (error)
+		dma_fence_set_error(fence, error);
+	dma_fence_signal(fence);
+	dma_fence_put(fence);
+}
+
+/**
+ * npu_job_finish_list_locked() - signal the end of jobs that never had a core
+ * @npu: the device
+ * @jobs: jobs from the policy; empty afterwards
+ * @error: their result
+ */
+void npu_job_finish_list_locked(struct npu_device *npu, struct list_head *jobs,
+				int error)
+{
+	struct npu_sched_job *node, *tmp;
+
+	lockdep_assert_held(&npu->sched.lock);
+
+	list_for_each_entry_safe(node, tmp, jobs, link) {
+		list_del_init(&node->link);
+		npu_job_finish_locked(node_to_npu_job(node), error);
+	}
+}
+
+static struct dma_fence *npu_job_run(struct drm_sched_job *base)
+{
+	struct npu_job *job = to_npu_job(base);
+	struct npu_ctx *ctx = job->ctx;
+	struct npu_sched *sched = &ctx->npu->sched;
+	struct dma_fence *fence;
+	bool cookie;
+	int error = 0;
+
+	if (base->s_fence->finished.error)
+		return NULL;
+
+	cookie = dma_fence_begin_signalling();
+	dma_fence_init(job->fence, &npu_fence_ops, NULL, ctx->fence_context,
+		       ++ctx->seqno);
+	fence = dma_fence_get(job->fence);
+
+	scoped_guard(spinlock_irq, &sched->lock) {
+		if (ctx->error)
+			error = -ECANCELED;
+		else if (!npu_sched_reachable(sched, &ctx->node))
+			error = -ENODEV;
+
+		if (error) {
+			npu_job_finish_locked(job, error);
+		} else {
+			npu_sched_ready(sched, &job->node);
+			npu_device_schedule_locked(ctx->npu);
+		}
+	}
+	dma_fence_end_signalling(cookie);
+
+	return fence;
+}
+
+static void npu_job_free(struct drm_sched_job *base)
+{
+	struct npu_job *job = to_npu_job(base);
+
+	drm_sched_job_cleanup(base);
+	uncount(job);
+	destroy(job);
+}
+
+const struct drm_sched_backend_ops npu_job_sched_ops = {
+	.run_job = npu_job_run,
+	.free_job = npu_job_free,
+};

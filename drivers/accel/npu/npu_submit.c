@@ -1,0 +1,629 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+#include <linux/dma-fence-chain.h>
+#include <linux/dma-resv.h>
+#include <linux/slab.h>
+#include <linux/xarray.h>
+
+#include <drm/drm_exec.h>
+#include <drm/drm_file.h>
+#include <drm/drm_print.h>
+#include <drm/drm_syncobj.h>
+#include <drm/npu_accel.h>
+
+#include "npu_ctx.h"
+#include "npu_device.h"
+#include "npu_drv.h"
+#include "npu_gem.h"
+#include "npu_ip.h"
+#include "npu_job.h"
+#include "npu_submit.h"
+#include "npu_vm.h"
+
+/**
+ * DOC: Submit
+ *
+ * A submit is all or nothing, so it is done in two parts. The first takes
+ * everything that can fail: it copies and checks what userspace passed in,
+ * allocates jobs and what their fences need, looks up what they wait for, and
+ * locks the reservation objects with room for new fences. The second part
+ * cannot fail: it arms and pushes all jobs, and then publishes their fences.
+ * Once a job is armed there is no way back.
+ *
+ * The number of buffers that are bound plays no role, because private buffers
+ * share one reservation object, and because a job does not hold its buffers:
+ * the VM does, and userspace that unmaps what a job still uses gets a fault.
+ *
+ * Jobs of one context run in order, so a job that waits for what an earlier one
+ * of the same call signals needs nothing but that this is recognised: such a
+ * fence does not exist yet when it is looked up.
+ */
+
+/**
+ * struct npu_submit_signal - a syncobj that a job signals
+ */
+struct npu_submit_signal {
+	/** @syncobj: the syncobj; a reference */
+	struct drm_syncobj *syncobj;
+
+	/** @chain: what turns the fence into a point, if it is to be one */
+	struct dma_fence_chain *chain;
+
+	/** @point: the point, or zero */
+	u64 point;
+};
+
+/**
+ * struct npu_submit_buffer - a buffer that a job lists
+ */
+struct npu_submit_buffer {
+	/** @obj: the buffer; a reference */
+	struct drm_gem_object *obj;
+
+	/** @write: the job writes it */
+	bool write;
+};
+
+/**
+ * struct npu_submit_job - one job while it is submitted
+ */
+struct npu_submit_job {
+	/** @job: the job; NULL once it is pushed */
+	struct npu_job *job;
+
+	/** @fence: its fence, once it is armed; a reference */
+	struct dma_fence *fence;
+
+	/** @signals: what it signals */
+	struct npu_submit_signal *signals;
+
+	/** @num_signals: entries of @signals in use */
+	u32 num_signals;
+
+	/** @buffers: shared buffers it lists */
+	struct npu_submit_buffer *buffers;
+
+	/** @num_buffers: entries of @buffers in use */
+	u32 num_buffers;
+};
+
+/**
+ * struct npu_submit - a submit under way
+ */
+struct npu_submit {
+	/** @npu: the device */
+	struct npu_device *npu;
+
+	/** @file: who submits */
+	struct drm_file *file;
+
+	/** @ctx: where to; a reference */
+	struct npu_ctx *ctx;
+
+	/** @jobs: the jobs */
+	struct npu_submit_job *jobs;
+
+	/** @num_jobs: entries of @jobs */
+	u32 num_jobs;
+
+	/**
+	 * @signalled: last signal of each syncobj so far, by address of the
+	 * syncobj
+	 */
+	struct xarray signalled;
+
+	/** @exec: the locked reservation objects */
+	struct drm_exec exec;
+};
+
+static int parse_task(struct npu_submit *submit, const struct drm_npu_task *in,
+		      struct npu_task *out)
+{
+	const struct npu_ip *ip = submit->npu->ip;
+	const char *why = NULL;
+
+	if (in->flags || in->pad)
+		why = "reserved field is set";
+	else if (!in->cmd_size || in->cmd_size % sizeof(u64) ||
+		 in->cmd_size > ip->max_cmd_size)
+		why = "bad size";
+	else if (!IS_ALIGNED(in->cmd_va, ip->cmd_align) ||
+		 in->cmd_va >= npu_vm_end(submit->npu))
+		why = "bad address";
+	else if (in->done_unit >= ip->num_done_units)
+		why = "unknown unit";
+
+	if (why) {
+		drm_dbg(&submit->npu->drm, "task at %#llx, %u bytes: %s\n",
+			in->cmd_va, in->cmd_size, why);
+		return -EINVAL;
+	}
+
+	out->cmd_va = in->cmd_va;
+	out->cmd_size = in->cmd_size;
+	out->done_unit = in->done_unit;
+	return 0;
+}
+
+static int parse_tasks(struct npu_submit *submit, struct npu_submit_job *sjob,
+		       const struct drm_npu_array *array)
+{
+	struct drm_npu_task *tasks;
+	struct npu_job *job;
+	int ret = 0;
+
+	tasks = npu_array_copy(array, sizeof(*tasks), sizeof(*tasks), NPU_MAX_TASKS);
+	if (IS_ERR(tasks))
+		return PTR_ERR(tasks);
+	if (!tasks) {
+		drm_dbg(&submit->npu->drm, "job without tasks\n");
+		return -EINVAL;
+	}
+
+	job = npu_job_create(submit->ctx, array->count, submit->file->client_id);
+	if (IS_ERR(job)) {
+		ret = PTR_ERR(job);
+	} else {
+		sjob->job = job;
+		for (u32 i = 0; i < array->count && !ret; i++)
+			ret = parse_task(submit, &tasks[i], &job->tasks[i]);
+	}
+	kvfree(tasks);
+	return ret;
+}
+
+/* Is it signalled by an earlier job of this submit? */
+static bool signalled_before(struct npu_submit *submit, const struct drm_npu_sync *sync)
+{
+	struct npu_submit_signal *signal;
+	struct drm_syncobj *syncobj;
+	bool found;
+
+	if (xa_empty(&submit->signalled))
+		return false;
+
+	syncobj = drm_syncobj_find(submit->file, sync->handle);
+	if (!syncobj)
+		return false;
+	signal = xa_load(&submit->signalled, (unsigned long)syncobj);
+	found = signal && signal->point >= sync->point;
+	drm_syncobj_put(syncobj);
+	return found;
+}
+
+static int add_wait(struct npu_submit *submit, struct npu_submit_job *sjob,
+		    const struct drm_npu_sync *sync)
+{
+	struct dma_fence *fence;
+	int ret;
+
+	if (signalled_before(submit, sync))
+		return 0;
+
+	ret = drm_syncobj_find_fence(submit->file, sync->handle, sync->point, 0, &fence);
+	if (ret) {
+		drm_dbg(&submit->npu->drm, "nothing to wait for in syncobj %u\n",
+			sync->handle);
+		return ret;
+	}
+	return drm_sched_job_add_dependency(&sjob->job->base, fence);
+}
+
+static int add_signal(struct npu_submit *submit, struct npu_submit_job *sjob,
+		      const struct drm_npu_sync *sync)
+{
+	struct npu_submit_signal *signal = &sjob->signals[sjob->num_signals];
+
+	signal->syncobj = drm_syncobj_find(submit->file, sync->handle);
+	if (!signal->syncobj)
+		return -ENOENT;
+	sjob->num_signals++;
+
+	signal->point = sync->point;
+	if (signal->point) {
+		signal->chain = dma_fence_chain_alloc();
+		if (!signal->chain)
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+/*
+ * Waits first: what a job signals itself is not what it waits for. Then later
+ * jobs may see its signals.
+ */
+static int parse_syncs_of(struct npu_submit *submit, struct npu_submit_job *sjob,
+			  const struct drm_npu_sync *syncs, u32 count)
+{
+	int ret = 0;
+
+	for (u32 i = 0; i < count && !ret; i++) {
+		if (syncs[i].flags != DRM_NPU_SYNC_WAIT &&
+		    syncs[i].flags != DRM_NPU_SYNC_SIGNAL)
+			return -EINVAL;
+		if (syncs[i].flags == DRM_NPU_SYNC_WAIT)
+			ret = add_wait(submit, sjob, &syncs[i]);
+		else
+			ret = add_signal(submit, sjob, &syncs[i]);
+	}
+
+	for (u32 i = 0; i < sjob->num_signals && !ret; i++) {
+		struct npu_submit_signal *signal = &sjob->signals[i];
+
+		ret = xa_err(xa_store(&submit->signalled,
+				      (unsigned long)signal->syncobj, signal,
+				      GFP_KERNEL_ACCOUNT));
+	}
+	return ret;
+}
+
+static int parse_syncs(struct npu_submit *submit, struct npu_submit_job *sjob,
+		       const struct drm_npu_array *array)
+{
+	struct drm_npu_sync *syncs;
+	int ret;
+
+	syncs = npu_array_copy(array, sizeof(*syncs), sizeof(*syncs), NPU_MAX_SYNCS);
+	if (IS_ERR_OR_NULL(syncs))
+		return PTR_ERR_OR_ZERO(syncs);
+
+	sjob->signals = kvcalloc(array->count, sizeof(*sjob->signals),
+				 GFP_KERNEL_ACCOUNT);
+	if (sjob->signals)
+		ret = parse_syncs_of(submit, sjob, syncs, array->count);
+	else
+		ret = -ENOMEM;
+	kvfree(syncs);
+	return ret;
+}
+
+static int parse_buffer(struct npu_submit *submit, struct npu_submit_job *sjob,
+			const struct drm_npu_buffer *in)
+{
+	const u32 flags = DRM_NPU_BUFFER_READ | DRM_NPU_BUFFER_WRITE;
+	struct drm_gem_object *obj;
+
+	if (!in->flags || (in->flags & ~flags))
+		return -EINVAL;
+
+	obj = drm_gem_object_lookup(submit->file, in->handle);
+	if (!obj)
+		return -ENOENT;
+
+	/* A buffer of this VM gets the fence of the VM anyway. */
+	if (obj->resv == drm_gpuvm_resv(&submit->ctx->vm->base)) {
+		drm_gem_object_put(obj);
+		return 0;
+	}
+	sjob->buffers[sjob->num_buffers].obj = obj;
+	sjob->buffers[sjob->num_buffers].write = in->flags & DRM_NPU_BUFFER_WRITE;
+	sjob->num_buffers++;
+	return 0;
+}
+
+static int parse_buffers(struct npu_submit *submit, struct npu_submit_job *sjob,
+			 const struct drm_npu_array *array)
+{
+	struct drm_npu_buffer *buffers;
+	int ret = 0;
+
+	buffers = npu_array_copy(array, sizeof(*buffers), sizeof(*buffers),
+				 NPU_MAX_BUFFERS);
+	if (IS_ERR_OR_NULL(buffers))
+		return PTR_ERR_OR_ZERO(buffers);
+
+	sjob->buffers = kvcalloc(array->count, sizeof(*sjob->buffers),
+				 GFP_KERNEL_ACCOUNT);
+	if (!sjob->buffers)
+		ret = -ENOMEM;
+	for (u32 i = 0; i < array->count && !ret; i++)
+		ret = parse_buffer(submit, sjob, &buffers[i]);
+	kvfree(buffers);
+	return ret;
+}
+
+static int parse_jobs(struct npu_submit *submit, const struct drm_npu_job *jobs)
+{
+	int ret = 0;
+
+	for (u32 i = 0; i < submit->num_jobs && !ret; i++) {
+		struct npu_submit_job *sjob = &submit->jobs[i];
+
+		if (jobs[i].flags || jobs[i].pad)
+			return -EINVAL;
+
+		ret = parse_tasks(submit, sjob, &jobs[i].tasks);
+		if (!ret)
+			ret = parse_syncs(submit, sjob, &jobs[i].syncs);
+		if (!ret)
+			ret = parse_buffers(submit, sjob, &jobs[i].buffers);
+		cond_resched();
+	}
+	return ret;
+}
+
+static int parse(struct npu_submit *submit, const struct drm_npu_array *array)
+{
+	struct drm_npu_job *jobs;
+	int ret = -ENOMEM;
+
+	jobs = npu_array_copy(array, sizeof(*jobs), sizeof(*jobs), NPU_MAX_JOBS);
+	if (IS_ERR(jobs))
+		return PTR_ERR(jobs);
+	if (!jobs) {
+		drm_dbg(&submit->npu->drm, "submit without jobs\n");
+		return -EINVAL;
+	}
+
+	submit->jobs = kvcalloc(array->count, sizeof(*submit->jobs), GFP_KERNEL_ACCOUNT);
+	if (submit->jobs) {
+		submit->num_jobs = array->count;
+		ret = parse_jobs(submit, jobs);
+	}
+	kvfree(jobs);
+	return ret;
+}
+
+/*
+ * Every command stream has to lie in one mapping. It may be gone when the job
+ * runs, but then the job faults; what counts is that mistakes show early.
+ */
+static int check_job(struct npu_submit *submit, struct npu_job *job)
+{
+	struct npu_vm *vm = submit->ctx->vm;
+	u32 align = submit->npu->ip->cmd_align;
+	u64 start = 0, end = 0;
+
+	lockdep_assert_held(&vm->lock);
+
+	for (u32 i = 0; i < job->num_tasks; i++) {
+		u64 va = job->tasks[i].cmd_va;
+		u64 size = round_up((u64)job->tasks[i].cmd_size, align);
+		struct drm_gpuva *map;
+
+		/* Most of the time it is where the one before was. */
+		if (va >= start && va + size <= end)
+			continue;
+
+		map = npu_vm_find_locked(vm, va, size);
+		if (!map) {
+			drm_dbg(&submit->npu->drm, "task at %#llx is not in a mapping\n",
+				va);
+			return -EINVAL;
+		}
+		start = map->va.addr;
+		end = start + map->va.range;
+	}
+	return 0;
+}
+
+static int check_streams(struct npu_submit *submit)
+{
+	int ret = 0;
+
+	guard(mutex)(&submit->ctx->vm->lock);
+
+	for (u32 i = 0; i < submit->num_jobs && !ret; i++)
+		ret = check_job(submit, submit->jobs[i].job);
+	return ret;
+}
+
+static int lock_buffers(struct npu_submit *submit, struct npu_submit_job *sjob)
+{
+	/* All fences have one timeline: at most one read and one write stay. */
+	const unsigned int num_fences = 2;
+	int ret;
+
+	for (u32 i = 0; i < sjob->num_buffers; i++) {
+		ret = drm_exec_prepare_obj(&submit->exec, sjob->buffers[i].obj,
+					   num_fences);
+		if (ret)
+			return ret;
+	}
+	return 0;
+}
+
+static int lock_all(struct npu_submit *submit)
+{
+	struct drm_exec *exec = &submit->exec;
+	int ret = 0;
+
+	drm_exec_until_all_locked(exec) {
+		ret = drm_gpuvm_prepare_vm(&submit->ctx->vm->base, exec, 1);
+		drm_exec_retry_on_contention(exec);
+		for (u32 i = 0; i < submit->num_jobs && !ret; i++) {
+			ret = lock_buffers(submit, &submit->jobs[i]);
+			drm_exec_retry_on_contention(exec);
+		}
+		if (ret)
+			break;
+	}
+	return ret;
+}
+
+static int add_implicit_deps(struct npu_submit *submit)
+{
+	int ret;
+
+	for (u32 i = 0; i < submit->num_jobs; i++) {
+		struct npu_submit_job *sjob = &submit->jobs[i];
+
+		for (u32 j = 0; j < sjob->num_buffers; j++) {
+			struct npu_submit_buffer *buffer = &sjob->buffers[j];
+
+			ret = drm_sched_job_add_implicit_dependencies(&sjob->job->base,
+								      buffer->obj,
+								      buffer->write);
+			if (ret)
+				return ret;
+		}
+	}
+	return 0;
+}
+
+/* Room in the queue? Jobs give it back when they end. */
+static int count_jobs(struct npu_submit *submit)
+{
+	struct npu_ctx *ctx = submit->ctx;
+	int queued = atomic_read(&ctx->queued);
+
+	do {
+		if (queued > NPU_MAX_QUEUED - (int)submit->num_jobs)
+			return -EAGAIN;
+	} while (!atomic_try_cmpxchg(&ctx->queued, &queued, queued + submit->num_jobs));
+
+	for (u32 i = 0; i < submit->num_jobs; i++)
+		submit->jobs[i].job->counted = true;
+	return 0;
+}
+
+static int check_ctx(struct npu_submit *submit)
+{
+	struct npu_ctx *ctx = submit->ctx;
+
+	if (READ_ONCE(ctx->error)) {
+		drm_dbg(&submit->npu->drm, "context is banned\n");
+		return -EIO;
+	}
+	if (!npu_sched_reachable(&submit->npu->sched, &ctx->node))
+		return -ENODEV;
+	return 0;
+}
+
+static void publish_signals(struct npu_submit_job *sjob)
+{
+	for (u32 i = 0; i < sjob->num_signals; i++) {
+		struct npu_submit_signal *signal = &sjob->signals[i];
+
+		if (signal->chain)
+			drm_syncobj_add_point(signal->syncobj, signal->chain,
+					      sjob->fence, signal->point);
+		else
+			drm_syncobj_replace_fence(signal->syncobj, sjob->fence);
+		signal->chain = NULL;
+	}
+}
+
+static void publish_buffers(struct npu_submit_job *sjob)
+{
+	for (u32 i = 0; i < sjob->num_buffers; i++) {
+		struct npu_submit_buffer *buffer = &sjob->buffers[i];
+
+		dma_resv_add_fence(buffer->obj->resv, sjob->fence,
+				   buffer->write ? DMA_RESV_USAGE_WRITE :
+						   DMA_RESV_USAGE_READ);
+	}
+}
+
+/* The part that cannot fail. */
+static void commit(struct npu_submit *submit)
+{
+	struct npu_submit_job *sjob = NULL;
+
+	lockdep_assert_held(&submit->ctx->submit_lock);
+
+	for (u32 i = 0; i < submit->num_jobs; i++) {
+		struct drm_sched_job *base;
+
+		sjob = &submit->jobs[i];
+		base = &sjob->job->base;
+		drm_sched_job_arm(base);
+		sjob->fence = dma_fence_get(&base->s_fence->finished);
+		sjob->job = NULL;
+		drm_sched_entity_push_job(base);
+	}
+
+	for (u32 i = 0; i < submit->num_jobs; i++) {
+		publish_buffers(&submit->jobs[i]);
+		publish_signals(&submit->jobs[i]);
+	}
+	/* The last one stands for all of them. */
+	dma_resv_add_fence(drm_gpuvm_resv(&submit->ctx->vm->base), sjob->fence,
+			   DMA_RESV_USAGE_BOOKKEEP);
+}
+
+static int submit_jobs(struct npu_submit *submit)
+{
+	struct npu_ctx *ctx = submit->ctx;
+	int ret;
+
+	drm_exec_init(&submit->exec,
+		      DRM_EXEC_INTERRUPTIBLE_WAIT | DRM_EXEC_IGNORE_DUPLICATES, 0);
+	ret = lock_all(submit);
+	if (!ret)
+		ret = add_implicit_deps(submit);
+	if (!ret) {
+		guard(mutex)(&ctx->submit_lock);
+
+		ret = check_ctx(submit);
+		if (!ret)
+			ret = count_jobs(submit);
+		if (!ret)
+			commit(submit);
+	}
+	drm_exec_fini(&submit->exec);
+	return ret;
+}
+
+static void cleanup_job(struct npu_submit_job *sjob)
+{
+	if (sjob->job)
+		npu_job_cancel(sjob->job);
+	dma_fence_put(sjob->fence);
+
+	for (u32 i = 0; i < sjob->num_signals; i++) {
+		dma_fence_chain_free(sjob->signals[i].chain);
+		drm_syncobj_put(sjob->signals[i].syncobj);
+	}
+	kvfree(sjob->signals);
+
+	for (u32 i = 0; i < sjob->num_buffers; i++)
+		drm_gem_object_put(sjob->buffers[i].obj);
+	kvfree(sjob->buffers);
+}
+
+static void cleanup(struct npu_submit *submit)
+{
+	for (u32 i = 0; i < submit->num_jobs; i++)
+		cleanup_job(&submit->jobs[i]);
+	kvfree(submit->jobs);
+	xa_destroy(&submit->signalled);
+	npu_ctx_put(submit->ctx);
+}
+
+/**
+ * npu_ioctl_submit() - DRM_IOCTL_NPU_SUBMIT
+ * @drm: the DRM device
+ * @data: &struct drm_npu_submit
+ * @file: the file
+ *
+ * Return: 0, or a negative error.
+ */
+int npu_ioctl_submit(struct drm_device *drm, void *data, struct drm_file *file)
+{
+	struct drm_npu_submit *args = data;
+	struct npu_submit submit = {
+		.npu = to_npu_device(drm),
+		.file = file,
+	};
+	int ret;
+
+	if (args->flags)
+		return -EINVAL;
+
+	submit.ctx = npu_ctx_lookup(file->driver_priv, args->ctx_id);
+	if (!submit.ctx)
+		return -ENOENT;
+	xa_init(&submit.signalled);
+
+	ret = check_ctx(&submit);
+	if (!ret)
+		ret = parse(&submit, &args->jobs);
+	if (!ret)
+		ret = check_streams(&submit);
+	if (!ret)
+		ret = submit_jobs(&submit);
+
+	cleanup(&submit);
+	return ret;
+}
