@@ -1,0 +1,280 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+#include <linux/compat.h>
+#include <linux/module.h>
+#include <linux/platform_device.h>
+#include <linux/slab.h>
+
+#include <drm/drm_accel.h>
+#include <drm/drm_drv.h>
+#include <drm/drm_file.h>
+#include <drm/drm_gem.h>
+#include <drm/drm_ioctl.h>
+#include <drm/drm_print.h>
+#include <drm/npu_accel.h>
+
+#include "npu_ctx.h"
+#include "npu_device.h"
+#include "npu_drv.h"
+#include "npu_gem.h"
+#include "npu_submit.h"
+#include "npu_vm.h"
+
+/**
+ * DOC: Front end
+ *
+ * What userspace passes in gets its shape checked here: structures that are
+ * longer than the driver knows, and arrays. Everything else, including what the
+ * content means, is up to the part of the driver that a call belongs to.
+ */
+
+/**
+ * npu_array_copy() - copy an array of structures from userspace
+ * @array: where it is
+ * @min: size of the first version of the structure
+ * @size: size of the structure as we know it
+ * @max: most elements allowed
+ *
+ * Elements shorter than ours are filled up with zeroes; longer ones have to
+ * contain zeroes where we know nothing.
+ *
+ * Return: the elements, for kvfree(); NULL, which is no error, for none; or an
+ * error pointer.
+ */
+void *npu_array_copy(const struct drm_npu_array *array, size_t min, size_t size,
+		     u32 max)
+{
+	void *elements;
+	int ret = 0;
+
+	if (!array->count) {
+		bool fine = !array->ptr && (!array->stride || array->stride >= min);
+
+		return fine ? NULL : ERR_PTR(-EINVAL);
+	}
+	if (array->stride < min)
+		return ERR_PTR(-EINVAL);
+	/* No structure will ever be that large. */
+	if (array->count > max || array->stride > PAGE_SIZE)
+		return ERR_PTR(-E2BIG);
+
+	elements = kvcalloc(array->count, size, GFP_KERNEL_ACCOUNT);
+	if (!elements)
+		return ERR_PTR(-ENOMEM);
+
+	if (array->stride == size) {
+		if (copy_from_user(elements, u64_to_user_ptr(array->ptr),
+				   array->count * size))
+			ret = -EFAULT;
+	} else {
+		for (u32 i = 0; i < array->count && !ret; i++)
+			ret = copy_struct_from_user(elements + i * size, size,
+						    u64_to_user_ptr(array->ptr +
+								    (u64)i * array->stride),
+						    array->stride);
+	}
+	if (ret) {
+		kvfree(elements);
+		return ERR_PTR(ret);
+	}
+	return elements;
+}
+
+/**
+ * npu_file_add() - give an object an identifier
+ * @file: the file that owns it
+ * @table: &npu_file.vms or &npu_file.ctxs
+ * @entry: the object
+ * @count: how many there are in @table
+ * @max: how many there may be
+ * @next: where to look for a free identifier
+ * @id: the identifier
+ *
+ * Identifiers are not reused soon, so that a stale one is an error.
+ *
+ * Return: 0, -ENOSPC, or -ENOMEM.
+ */
+int npu_file_add(struct npu_file *file, struct xarray *table, void *entry,
+		 u32 *count, u32 max, u32 *next, u32 *id)
+{
+	int ret;
+
+	guard(mutex)(&file->lock);
+
+	if (*count >= max) {
+		drm_dbg(&file->npu->drm, "all %u of them are in use\n", max);
+		return -ENOSPC;
+	}
+	ret = xa_alloc_cyclic(table, id, entry, XA_LIMIT(1, INT_MAX), next,
+			      GFP_KERNEL_ACCOUNT);
+	if (ret < 0)
+		return ret;
+	(*count)++;
+	return 0;
+}
+
+static int npu_open(struct drm_device *drm, struct drm_file *file)
+{
+	struct npu_file *nfile;
+
+	nfile = kzalloc_obj(*nfile, GFP_KERNEL_ACCOUNT);
+	if (!nfile)
+		return -ENOMEM;
+
+	nfile->npu = to_npu_device(drm);
+	mutex_init(&nfile->lock);
+	xa_init_flags(&nfile->vms, XA_FLAGS_ALLOC1);
+	xa_init_flags(&nfile->ctxs, XA_FLAGS_ALLOC1);
+	file->driver_priv = nfile;
+	return 0;
+}
+
+static void npu_postclose(struct drm_device *drm, struct drm_file *file)
+{
+	struct npu_file *nfile = file->driver_priv;
+	struct npu_ctx *ctx;
+	struct npu_vm *vm;
+	unsigned long id;
+
+	xa_for_each(&nfile->ctxs, id, ctx)
+		npu_ctx_close(ctx);
+	xa_for_each(&nfile->vms, id, vm)
+		npu_vm_put(vm);
+
+	xa_destroy(&nfile->ctxs);
+	xa_destroy(&nfile->vms);
+	mutex_destroy(&nfile->lock);
+	kfree(nfile);
+}
+
+static void npu_show_fdinfo(struct drm_printer *p, struct drm_file *file)
+{
+	drm_show_memory_stats(p, file);
+}
+
+static const struct drm_ioctl_desc npu_ioctls[] = {
+	DRM_IOCTL_DEF_DRV(NPU_QUERY, npu_ioctl_query, 0),
+	DRM_IOCTL_DEF_DRV(NPU_BO_CREATE, npu_ioctl_bo_create, 0),
+	DRM_IOCTL_DEF_DRV(NPU_BO_QUERY, npu_ioctl_bo_query, 0),
+	DRM_IOCTL_DEF_DRV(NPU_BO_SYNC, npu_ioctl_bo_sync, 0),
+	DRM_IOCTL_DEF_DRV(NPU_BO_WAIT, npu_ioctl_bo_wait, 0),
+	DRM_IOCTL_DEF_DRV(NPU_VM_CREATE, npu_ioctl_vm_create, 0),
+	DRM_IOCTL_DEF_DRV(NPU_VM_DESTROY, npu_ioctl_vm_destroy, 0),
+	DRM_IOCTL_DEF_DRV(NPU_VM_BIND, npu_ioctl_vm_bind, 0),
+	DRM_IOCTL_DEF_DRV(NPU_CTX_CREATE, npu_ioctl_ctx_create, 0),
+	DRM_IOCTL_DEF_DRV(NPU_CTX_DESTROY, npu_ioctl_ctx_destroy, 0),
+	DRM_IOCTL_DEF_DRV(NPU_SUBMIT, npu_ioctl_submit, 0),
+};
+
+/*
+ * The DRM core fills up arguments that are too short, but does not look at what
+ * is too long.
+ */
+static int check_tail(unsigned int cmd, unsigned long arg)
+{
+	unsigned int nr = DRM_IOCTL_NR(cmd), known;
+	int ret;
+
+	if (_IOC_TYPE(cmd) != DRM_IOCTL_BASE || nr < DRM_COMMAND_BASE ||
+	    nr - DRM_COMMAND_BASE >= ARRAY_SIZE(npu_ioctls))
+		return 0;
+
+	known = _IOC_SIZE(npu_ioctls[nr - DRM_COMMAND_BASE].cmd);
+	if (_IOC_SIZE(cmd) <= known)
+		return 0;
+
+	ret = check_zeroed_user((void __user *)(arg + known), _IOC_SIZE(cmd) - known);
+	if (ret < 0)
+		return ret;
+	return ret ? 0 : -E2BIG;
+}
+
+static long npu_ioctl(struct file *filp, unsigned int cmd, unsigned long arg)
+{
+	int ret = check_tail(cmd, arg);
+
+	return ret ?: drm_ioctl(filp, cmd, arg);
+}
+
+#ifdef CONFIG_COMPAT
+static long npu_compat_ioctl(struct file *filp, unsigned int cmd, unsigned long arg)
+{
+	int ret = check_tail(cmd, (unsigned long)compat_ptr(arg));
+
+	return ret ?: drm_compat_ioctl(filp, cmd, arg);
+}
+#else
+#define npu_compat_ioctl NULL
+#endif
+
+static const struct file_operations npu_fops = {
+	.owner = THIS_MODULE,
+	.open = accel_open,
+	.release = drm_release,
+	.unlocked_ioctl = npu_ioctl,
+	.compat_ioctl = npu_compat_ioctl,
+	.poll = drm_poll,
+	.read = drm_read,
+	.llseek = noop_llseek,
+	.mmap = drm_gem_mmap,
+	.show_fdinfo = drm_show_fdinfo,
+	.fop_flags = FOP_UNSIGNED_OFFSET,
+};
+
+/*
+ * Versions:
+ * - 1.0 - the first
+ */
+const struct drm_driver npu_drm_driver = {
+	.driver_features = DRIVER_COMPUTE_ACCEL | DRIVER_GEM | DRIVER_GEM_GPUVA |
+			   DRIVER_SYNCOBJ | DRIVER_SYNCOBJ_TIMELINE,
+	.open = npu_open,
+	.postclose = npu_postclose,
+	.show_fdinfo = npu_show_fdinfo,
+	.gem_create_object = npu_gem_create_object,
+	.ioctls = npu_ioctls,
+	.num_ioctls = ARRAY_SIZE(npu_ioctls),
+	.fops = &npu_fops,
+	.name = "npu",
+	.desc = "Neural processing unit",
+	.major = 1,
+	.minor = 0,
+};
+
+static int __init npu_init(void)
+{
+	int ret;
+
+	ret = npu_ctx_module_init();
+	if (ret)
+		return ret;
+
+	ret = npu_facade_register();
+	if (ret)
+		goto err_ctx;
+
+	ret = platform_driver_register(&npu_core_driver);
+	if (ret)
+		goto err_facade;
+
+	return 0;
+
+err_facade:
+	npu_facade_unregister();
+err_ctx:
+	npu_ctx_module_exit();
+	return ret;
+}
+
+static void __exit npu_exit(void)
+{
+	platform_driver_unregister(&npu_core_driver);
+	npu_facade_unregister();
+	npu_ctx_module_exit();
+}
+
+module_init(npu_init);
+module_exit(npu_exit);
+
+MODULE_DESCRIPTION("Neural processing units of embedded SoCs");
+MODULE_LICENSE("GPL");

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#ifndef __NPU_DRV_H__
+#define __NPU_DRV_H__
+
+#include <linux/mutex.h>
+#include <linux/types.h>
+#include <linux/xarray.h>
+
+struct drm_driver;
+struct drm_npu_array;
+struct npu_device;
+
+/**
+ * struct npu_file - what one open file of the device owns
+ */
+struct npu_file {
+	/** @npu: the device */
+	struct npu_device *npu;
+
+	/** @lock: protects the tables below and their counts */
+	struct mutex lock;
+
+	/** @vms: address spaces by identifier */
+	struct xarray vms;
+
+	/** @ctxs: contexts by identifier */
+	struct xarray ctxs;
+
+	/** @num_vms: entries of @vms */
+	u32 num_vms;
+
+	/** @num_ctxs: entries of @ctxs */
+	u32 num_ctxs;
+
+	/** @next_vm: where to look for a free identifier in @vms */
+	u32 next_vm;
+
+	/** @next_ctx: where to look for a free identifier in @ctxs */
+	u32 next_ctx;
+};
+
+extern const struct drm_driver npu_drm_driver;
+
+void *npu_array_copy(const struct drm_npu_array *array, size_t min, size_t size,
+		     u32 max);
+int npu_file_add(struct npu_file *file, struct xarray *table, void *entry,
+		 u32 *count, u32 max, u32 *next, u32 *id);
+
+#endif /* __NPU_DRV_H__ */

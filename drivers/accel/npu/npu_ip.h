@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#ifndef __NPU_IP_H__
+#define __NPU_IP_H__
+
+#include <linux/bits.h>
+#include <linux/types.h>
+
+struct npu_core;
+struct npu_task;
+
+/** define NPU_EVENT_RAISED - the core did raise its interrupt */
+#define NPU_EVENT_RAISED	BIT(0)
+/** define NPU_EVENT_DONE - the task has ended */
+#define NPU_EVENT_DONE		BIT(1)
+/** define NPU_EVENT_ERROR - the hardware reports that the task failed */
+#define NPU_EVENT_ERROR		BIT(2)
+
+/**
+ * struct npu_ip_ops - what an NPU family does with the registers of one core
+ *
+ * All of it but @bind is called with the core powered. Nothing outside the file
+ * that implements a family touches a register or knows one.
+ */
+struct npu_ip_ops {
+	/**
+	 * @bind: find and map the registers; what it allocates goes with the
+	 * device of the core
+	 */
+	int (*bind)(struct npu_core *core);
+
+	/** @init: silence the core after power-on or reset */
+	void (*init)(struct npu_core *core);
+
+	/** @version: hardware version */
+	u32 (*version)(struct npu_core *core);
+
+	/**
+	 * @verify: after a reset: is the core idle, and do its registers work?
+	 * Return 0 or -EIO.
+	 */
+	int (*verify)(struct npu_core *core);
+
+	/** @start: run a task on an idle core; called with interrupts off */
+	void (*start)(struct npu_core *core, const struct npu_task *task);
+
+	/**
+	 * @irq: look at the interrupt, answer and clear what is raised
+	 *
+	 * @task is the one that runs, or NULL. With @lost the interrupt did not
+	 * come and the question is whether it should have. Returns
+	 * NPU_EVENT_*, 0 when the core has raised nothing. Called with
+	 * interrupts off.
+	 */
+	u32 (*irq)(struct npu_core *core, const struct npu_task *task, bool lost);
+};
+
+/**
+ * struct npu_ip - an NPU family
+ */
+struct npu_ip {
+	/** @ops: what it does with registers */
+	const struct npu_ip_ops *ops;
+
+	/** @family: name of its command-stream encoding */
+	const char *family;
+
+	/** @clks: names of the clocks of a core */
+	const char *const *clks;
+
+	/** @num_clks: entries of @clks */
+	unsigned int num_clks;
+
+	/** @compute_clk: index in @clks of the one that sets the speed */
+	unsigned int compute_clk;
+
+	/** @resets: names of the resets of a core */
+	const char *const *resets;
+
+	/** @num_resets: entries of @resets */
+	unsigned int num_resets;
+
+	/** @supplies: names of the supplies of a core */
+	const char *const *supplies;
+
+	/** @num_supplies: entries of @supplies */
+	unsigned int num_supplies;
+
+	/** @reset_us: how long resets stay asserted */
+	unsigned int reset_us;
+
+	/** @dma_bits: physical address bits a core can reach */
+	unsigned int dma_bits;
+
+	/** @va_bits: virtual address bits of a core */
+	unsigned int va_bits;
+
+	/** @cmd_align: alignment of command streams, and the unit of fetching */
+	u32 cmd_align;
+
+	/** @max_cmd_size: longest command stream, in bytes */
+	u32 max_cmd_size;
+
+	/** @num_done_units: units whose completion can end a task */
+	u32 num_done_units;
+};
+
+extern const struct npu_ip npu_rk3588_ip;
+
+#endif /* __NPU_IP_H__ */

@@ -1,0 +1,210 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+#include <linux/bitfield.h>
+#include <linux/err.h>
+#include <linux/io.h>
+#include <linux/platform_device.h>
+#include <linux/sizes.h>
+
+#include "npu_core.h"
+#include "npu_ip.h"
+#include "npu_job.h"
+#include "npu_rknn_regs.h"
+
+/**
+ * DOC: RKNN family
+ *
+ * The NPU of the RK3588 and its relatives. Its front end, the PC, fetches a
+ * command stream of 64-bit words and writes each of them to a register of one
+ * of the units behind it; the last word starts those units. Everything the
+ * driver does is to point the PC at a stream and to wait for the interrupt of
+ * the unit that ends the task: the DPU for everything that writes its result
+ * through the DPU, the PPU for pooling.
+ *
+ * Each unit has two groups of registers that tasks use in turn, and an
+ * interrupt bit for each group. Which of the two a task uses is the hardware's
+ * business, so either bit ends it.
+ *
+ * Streams can write any register, those of the PC included. The interrupt
+ * handler therefore takes nothing for granted: what it finds raised, it clears,
+ * and when that was not what it had enabled, it enables the right thing again.
+ */
+
+/* Bytes the PC fetches at a time */
+#define RKNN_FETCH_SIZE		16
+
+/* What ends a task, by &drm_npu_task.done_unit */
+static const u32 rknn_done[] = {
+	PC_INT_DPU,
+	PC_INT_PPU,
+};
+
+#define RKNN_ERRORS	(PC_INT_DMA_READ_ERROR | PC_INT_DMA_WRITE_ERROR)
+
+/**
+ * struct rknn_regs - register windows of a core
+ */
+struct rknn_regs {
+	/** @pc: the front end */
+	void __iomem *pc;
+
+	/** @cna: loads features and weights */
+	void __iomem *cna;
+
+	/** @core: multiplies and accumulates */
+	void __iomem *core;
+};
+
+static int rknn_bind(struct npu_core *core)
+{
+	struct platform_device *pdev = to_platform_device(core->dev);
+	struct rknn_regs *regs;
+
+	regs = devm_kzalloc(core->dev, sizeof(*regs), GFP_KERNEL);
+	if (!regs)
+		return -ENOMEM;
+
+	regs->pc = devm_platform_ioremap_resource_byname(pdev, "pc");
+	if (IS_ERR(regs->pc))
+		return PTR_ERR(regs->pc);
+
+	regs->cna = devm_platform_ioremap_resource_byname(pdev, "cna");
+	if (IS_ERR(regs->cna))
+		return PTR_ERR(regs->cna);
+
+	regs->core = devm_platform_ioremap_resource_byname(pdev, "core");
+	if (IS_ERR(regs->core))
+		return PTR_ERR(regs->core);
+
+	core->regs = regs;
+	return 0;
+}
+
+static void rknn_init(struct npu_core *core)
+{
+	struct rknn_regs *regs = core->regs;
+
+	/* Out of reset every source is enabled. */
+	writel_relaxed(0, regs->pc + PC_INT_MASK);
+	writel_relaxed(PC_INT_ALL, regs->pc + PC_INT_CLEAR);
+}
+
+static u32 rknn_version(struct npu_core *core)
+{
+	struct rknn_regs *regs = core->regs;
+
+	return readl(regs->pc + PC_VERSION) +
+	       (readl(regs->pc + PC_VERSION_NUM) & PC_VERSION_NUM_MASK);
+}
+
+static int rknn_verify(struct npu_core *core)
+{
+	const u32 pattern = 0xa5a5a5a5 & PC_BASE_ADDRESS_MASK;
+	struct rknn_regs *regs = core->regs;
+	u32 got;
+
+	if (readl(regs->pc + PC_INT_RAW_STATUS) & PC_INT_ALL)
+		return -EIO;
+
+	writel(pattern, regs->pc + PC_BASE_ADDRESS);
+	got = readl(regs->pc + PC_BASE_ADDRESS);
+	writel(0, regs->pc + PC_BASE_ADDRESS);
+
+	return got == pattern ? 0 : -EIO;
+}
+
+static void rknn_start(struct npu_core *core, const struct npu_task *task)
+{
+	struct rknn_regs *regs = core->regs;
+	u32 units = DIV_ROUND_UP(task->cmd_size, RKNN_FETCH_SIZE);
+	u32 pointer, mask;
+
+	/*
+	 * Streams do not set the pointers of CNA and CORE, and the units do not
+	 * run without the number of their core in it.
+	 */
+	pointer = UNIT_S_POINTER_POINTER_PP_EN |
+		  UNIT_S_POINTER_EXECUTER_PP_EN |
+		  UNIT_S_POINTER_POINTER_PP_MODE |
+		  FIELD_PREP(UNIT_S_POINTER_CORE, core->hw_index);
+	writel_relaxed(PC_BASE_ADDRESS_PC_SEL, regs->pc + PC_BASE_ADDRESS);
+	writel_relaxed(pointer, regs->cna + UNIT_S_POINTER);
+	writel_relaxed(pointer, regs->core + UNIT_S_POINTER);
+
+	writel_relaxed(task->cmd_va, regs->pc + PC_BASE_ADDRESS);
+	writel_relaxed(FIELD_PREP(PC_REGISTER_AMOUNTS_MASK, units - 1),
+		       regs->pc + PC_REGISTER_AMOUNTS);
+
+	mask = rknn_done[task->done_unit] | RKNN_ERRORS;
+	writel_relaxed(mask, regs->pc + PC_INT_MASK);
+	writel_relaxed(PC_INT_ALL, regs->pc + PC_INT_CLEAR);
+
+	writel_relaxed(FIELD_PREP(PC_TASK_CON_NUMBER, 1) | PC_TASK_CON_PP_EN |
+		       PC_TASK_CON_COUNT_CLEAR | PC_TASK_CON_UNKNOWN,
+		       regs->pc + PC_TASK_CON);
+	writel_relaxed(0, regs->pc + PC_TASK_DMA_BASE_ADDR);
+
+	/* Not relaxed: what the CPU wrote to memory has to be there first. */
+	writel(PC_OPERATION_ENABLE_OP_EN, regs->pc + PC_OPERATION_ENABLE);
+}
+
+static u32 rknn_irq(struct npu_core *core, const struct npu_task *task, bool lost)
+{
+	struct rknn_regs *regs = core->regs;
+	u32 done = task ? rknn_done[task->done_unit] : 0;
+	u32 expected = task ? done | RKNN_ERRORS : 0;
+	u32 raised, events = NPU_EVENT_RAISED;
+
+	raised = readl(regs->pc + (lost ? PC_INT_RAW_STATUS : PC_INT_STATUS));
+	raised &= lost ? expected : PC_INT_ALL;
+	if (!raised)
+		return 0;
+
+	/* A stream has changed the mask. */
+	if (raised & ~expected)
+		writel_relaxed(expected, regs->pc + PC_INT_MASK);
+
+	if (raised & expected & RKNN_ERRORS)
+		events |= NPU_EVENT_ERROR;
+
+	if (raised & done) {
+		/* What other units have raised meanwhile is of no interest. */
+		raised = PC_INT_ALL;
+		events |= NPU_EVENT_DONE;
+		writel_relaxed(0, regs->pc + PC_OPERATION_ENABLE);
+	}
+	writel(raised, regs->pc + PC_INT_CLEAR);
+
+	return events;
+}
+
+static const struct npu_ip_ops rknn_ops = {
+	.bind = rknn_bind,
+	.init = rknn_init,
+	.version = rknn_version,
+	.verify = rknn_verify,
+	.start = rknn_start,
+	.irq = rknn_irq,
+};
+
+static const char *const rknn_clks[] = { "npu", "aclk", "hclk", "pclk" };
+static const char *const rknn_resets[] = { "srst_a", "srst_h" };
+static const char *const rknn_supplies[] = { "npu", "sram" };
+
+const struct npu_ip npu_rk3588_ip = {
+	.ops = &rknn_ops,
+	.family = "rknn-rk3588",
+	.clks = rknn_clks,
+	.num_clks = ARRAY_SIZE(rknn_clks),
+	.compute_clk = 0,
+	.resets = rknn_resets,
+	.num_resets = ARRAY_SIZE(rknn_resets),
+	.supplies = rknn_supplies,
+	.num_supplies = ARRAY_SIZE(rknn_supplies),
+	.reset_us = 10,
+	.dma_bits = 40,
+	.va_bits = 32,
+	.cmd_align = RKNN_FETCH_SIZE,
+	.max_cmd_size = SZ_64K * RKNN_FETCH_SIZE,
+	.num_done_units = ARRAY_SIZE(rknn_done),
+};
