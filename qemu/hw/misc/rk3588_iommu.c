@@ -2,10 +2,11 @@
  * Rockchip RK3588 IOMMU (the "v2" Rockchip MMU in front of each NPU core)
  *
  * Translates 32-bit I/O virtual addresses through a two-level table of 4 KiB
- * pages to 40-bit physical addresses. An access it cannot translate leaves
- * its transaction waiting inside the unit: the master behind it makes no
- * progress, and stalling the unit is not acknowledged, until the core is
- * reset or loses power, or the unit is force-reset.
+ * pages to 40-bit physical addresses. An access it cannot translate waits
+ * inside the unit, and while it does, a request to stall is not acknowledged.
+ * "Page fault done" tries it once more, which faults again unless the page is
+ * there by then; a reset of the core or of the unit, or loss of power, drops
+ * it. The master makes no progress until it is reset in any case.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -116,7 +117,9 @@ static void bank_reset(RK3588IommuBank *b)
 {
     b->dte_addr = 0;
     b->status = 0;
-    b->wedged = false;
+    b->waiting = false;
+    b->wait_iova = 0;
+    b->wait_write = false;
     b->page_fault_addr = 0;
     b->int_rawstat = 0;
     b->int_mask = 0;
@@ -244,11 +247,13 @@ static WalkResult bank_translate(RK3588IommuBank *b, uint32_t iova,
     return WALK_OK;
 }
 
-/* The transaction stays in the replay buffer until something resets it. */
+/* The transaction goes into the replay buffer. */
 static void bank_latch_fault(RK3588IommuBank *b, uint32_t iova, bool is_write,
                              WalkResult why)
 {
-    b->wedged = true;
+    b->waiting = true;
+    b->wait_iova = iova;
+    b->wait_write = is_write;
     b->page_fault_addr = iova;
     if (why == WALK_FAULT) {
         b->status |= STATUS_FAULT;
@@ -262,6 +267,24 @@ static void bank_latch_fault(RK3588IommuBank *b, uint32_t iova, bool is_write,
                              is_write ? "write" : "read",
                              why == WALK_FAULT ? "page fault" : "bus error");
     iommu_update_irq(b->iommu);
+}
+
+static void bank_retry(RK3588IommuBank *b)
+{
+    WalkResult res = WALK_OK;
+    uint32_t pte;
+
+    if (!b->waiting) {
+        return;
+    }
+    if (b->status & STATUS_PAGING) {
+        res = bank_translate(b, b->wait_iova, b->wait_write, &pte);
+    }
+    if (res == WALK_OK) {
+        b->waiting = false;
+    } else {
+        bank_latch_fault(b, b->wait_iova, b->wait_write, res);
+    }
 }
 
 static IOMMUTLBEntry rk3588_iommu_translate(IOMMUMemoryRegion *mr, hwaddr addr,
@@ -293,7 +316,7 @@ static IOMMUTLBEntry rk3588_iommu_translate(IOMMUMemoryRegion *mr, hwaddr addr,
         ret.perm = IOMMU_RW;
         return ret;
     }
-    if (b->wedged || (b->status & STATUS_STALL)) {
+    if (b->waiting || (b->status & STATUS_STALL)) {
         trace_rk3588_iommu_blocked(iommu_name(s), b->index, addr);
         return ret;
     }
@@ -315,7 +338,7 @@ static IOMMUTLBEntry rk3588_iommu_translate(IOMMUMemoryRegion *mr, hwaddr addr,
 
 static uint32_t bank_status(RK3588IommuBank *b)
 {
-    return b->status | STATUS_IDLE | (b->wedged ? 0 : STATUS_REPLAY_EMPTY);
+    return b->status | STATUS_IDLE | (b->waiting ? 0 : STATUS_REPLAY_EMPTY);
 }
 
 static void bank_command(RK3588IommuBank *b, uint32_t cmd)
@@ -330,7 +353,7 @@ static void bank_command(RK3588IommuBank *b, uint32_t cmd)
         break;
     case CMD_ENABLE_STALL:
         /* Never acknowledged while a transaction cannot be drained. */
-        if ((b->status & STATUS_PAGING) && !b->wedged) {
+        if ((b->status & STATUS_PAGING) && !b->waiting) {
             b->status |= STATUS_STALL;
         }
         break;
@@ -342,6 +365,7 @@ static void bank_command(RK3588IommuBank *b, uint32_t cmd)
         break;
     case CMD_PAGE_FAULT_DONE:
         b->status &= ~(STATUS_FAULT | STATUS_FAULT_WRITE);
+        bank_retry(b);
         break;
     case CMD_FORCE_RESET:
         bank_reset(b);
@@ -585,7 +609,9 @@ static const VMStateDescription vmstate_rk3588_iommu_bank = {
     .fields = (const VMStateField[]) {
         VMSTATE_UINT32(dte_addr, RK3588IommuBank),
         VMSTATE_UINT32(status, RK3588IommuBank),
-        VMSTATE_BOOL(wedged, RK3588IommuBank),
+        VMSTATE_BOOL(waiting, RK3588IommuBank),
+        VMSTATE_UINT32(wait_iova, RK3588IommuBank),
+        VMSTATE_BOOL(wait_write, RK3588IommuBank),
         VMSTATE_UINT32(page_fault_addr, RK3588IommuBank),
         VMSTATE_UINT32(int_rawstat, RK3588IommuBank),
         VMSTATE_UINT32(int_mask, RK3588IommuBank),

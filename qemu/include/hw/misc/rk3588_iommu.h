@@ -56,7 +56,9 @@ typedef struct RK3588IommuBank {
 
     uint32_t dte_addr;
     uint32_t status;        /* paging, fault, stall and direction bits */
-    bool wedged;            /* a transaction waits and only a reset ends it */
+    bool waiting;           /* a transaction that faulted waits here: */
+    uint32_t wait_iova;
+    bool wait_write;
     uint32_t page_fault_addr;
     uint32_t int_rawstat;
     uint32_t int_mask;
