@@ -85,8 +85,7 @@ static const ScmiClock scmi_clocks[RK3588_SCMI_NUM_CLOCKS] = {
     { "scmi_clk_cpub23",       816, BIG_RATES },
     { "scmi_clk_ddr",          2112, { 2112 } },
     { "scmi_clk_gpu",          200, UNIT_RATES },
-    [CLK_NPU] =
-    { "scmi_clk_npu",          200, UNIT_RATES },
+    [CLK_NPU] = { "scmi_clk_npu", 200, UNIT_RATES },
     { "scmi_clk_sbus",         350, { 350 } },
     { "scmi_pclk_sbus",        100, { 100 } },
     { "scmi_cclk_sd",          24,  { 24 } },
@@ -108,13 +107,13 @@ static const ScmiClock scmi_clocks[RK3588_SCMI_NUM_CLOCKS] = {
 
 /* A reply under construction: words after the status word */
 typedef struct ScmiReply {
-    uint32_t word[PAYLOAD_WORDS];
+    uint32_t word[PAYLOAD_WORDS - 1];
     unsigned int count;
 } ScmiReply;
 
 static void reply_word(ScmiReply *r, uint32_t val)
 {
-    assert(r->count < PAYLOAD_WORDS);
+    assert(r->count < ARRAY_SIZE(r->word));
     r->word[r->count++] = val;
 }
 
@@ -279,13 +278,42 @@ static int32_t clock_message(RK3588ScmiState *s, uint32_t msg,
     }
 }
 
+/* Answers the message in @mem, which is the shared memory in host order. */
+static int32_t scmi_dispatch(RK3588ScmiState *s, uint32_t *mem,
+                             ScmiReply *reply)
+{
+    uint32_t *payload = mem + SHMEM_PAYLOAD / 4;
+    uint32_t length = mem[SHMEM_LENGTH / 4];
+    uint32_t protocol = extract32(mem[SHMEM_HEADER / 4], 10, 8);
+    uint32_t msg = extract32(mem[SHMEM_HEADER / 4], 0, 8);
+    int32_t status;
+
+    if (length < 4 || length > RK3588_SCMI_SHMEM_SIZE - SHMEM_HEADER) {
+        return SCMI_PROTOCOL_ERROR;
+    }
+    /* What the caller did not send reads as zero. */
+    memset((char *)payload + (length - 4), 0,
+           PAYLOAD_WORDS * 4 - (length - 4));
+    switch (protocol) {
+    case PROTO_BASE:
+        status = base_message(s, msg, payload, reply);
+        break;
+    case PROTO_CLOCK:
+        status = clock_message(s, msg, payload, reply);
+        break;
+    default:
+        status = SCMI_NOT_SUPPORTED;
+        break;
+    }
+    trace_rk3588_scmi_message(protocol, msg, payload[0], payload[1], status);
+    return status;
+}
+
 void rk3588_scmi_doorbell(RK3588ScmiState *s)
 {
     uint32_t mem[RK3588_SCMI_SHMEM_SIZE / 4];
     uint32_t *payload = mem + SHMEM_PAYLOAD / 4;
-    uint32_t header, length, protocol, msg;
     ScmiReply reply = { .count = 0 };
-    int32_t status;
 
     if (address_space_read(&s->as, s->shmem, MEMTXATTRS_UNSPECIFIED, mem,
                            sizeof(mem)) != MEMTX_OK) {
@@ -294,33 +322,9 @@ void rk3588_scmi_doorbell(RK3588ScmiState *s)
     for (size_t i = 0; i < ARRAY_SIZE(mem); i++) {
         mem[i] = le32_to_cpu(mem[i]);
     }
-    header = mem[SHMEM_HEADER / 4];
-    length = mem[SHMEM_LENGTH / 4];
-    protocol = extract32(header, 10, 8);
-    msg = extract32(header, 0, 8);
 
-    if (length < 4 || length > RK3588_SCMI_SHMEM_SIZE - SHMEM_HEADER) {
-        status = SCMI_PROTOCOL_ERROR;
-    } else {
-        /* What the caller did not send reads as zero. */
-        memset((char *)payload + (length - 4), 0,
-               PAYLOAD_WORDS * 4 - (length - 4));
-        switch (protocol) {
-        case PROTO_BASE:
-            status = base_message(s, msg, payload, &reply);
-            break;
-        case PROTO_CLOCK:
-            status = clock_message(s, msg, payload, &reply);
-            break;
-        default:
-            status = SCMI_NOT_SUPPORTED;
-            break;
-        }
-    }
-    trace_rk3588_scmi_message(protocol, msg, payload[0], payload[1], status);
-
-    payload[0] = status;
-    if (status != SCMI_SUCCESS) {
+    payload[0] = scmi_dispatch(s, mem, &reply);
+    if (payload[0] != SCMI_SUCCESS) {
         reply.count = 0;
     }
     memcpy(payload + 1, reply.word, reply.count * 4);
