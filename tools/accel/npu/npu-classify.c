@@ -575,6 +575,7 @@ static int classify(const struct options *opt)
 		good = false;
 	}
 
+	tfl_work_settle();
 	tfl_net_destroy(&run.npu);
 	tfl_net_destroy(&run.cpu);
 	TfLiteModelDelete(model);

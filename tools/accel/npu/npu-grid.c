@@ -291,8 +291,12 @@ static void start(struct grid *grid, struct worker *worker, struct item *item)
 		exit(1);
 	}
 	if (!worker->pid) {
+		bool good;
+
 		close(fds[0]);
-		_exit(!run_item(grid->opt, item, fds[1]));
+		good = run_item(grid->opt, item, fds[1]);
+		tfl_work_settle();
+		_exit(!good);
 	}
 
 	close(fds[1]);

@@ -92,4 +92,7 @@ void tfl_diff_print(const char *what, const struct tfl_diff *diff);
 
 void tfl_work_get(struct tfl_work *work);
 
+/** tfl_work_settle() - to be called before the process ends */
+void tfl_work_settle(void);
+
 #endif /* TFL_H */

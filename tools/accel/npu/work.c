@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <drm/rocket_accel.h>
 
@@ -99,13 +100,23 @@ static bool count_interrupts(uint64_t *sum)
 	return found;
 }
 
+typedef bool (*stats_fn)(struct rocket_npu_stats *stats);
+
+/* The preload library's count, or NULL on rocket itself. */
+static stats_fn preload_stats(void)
+{
+	stats_fn stats;
+
+	*(void **)&stats = dlsym(RTLD_DEFAULT, "rocket_npu_get_stats");
+
+	return stats;
+}
+
 void tfl_work_get(struct tfl_work *work)
 {
-	static bool (*stats)(struct rocket_npu_stats *stats);
+	stats_fn stats = preload_stats();
 	struct rocket_npu_stats s = {};
 
-	if (!stats)
-		*(void **)&stats = dlsym(RTLD_DEFAULT, "rocket_npu_get_stats");
 	if (stats)
 		stats(&s);
 
@@ -115,4 +126,15 @@ void tfl_work_get(struct tfl_work *work)
 		.failed = s.failed,
 	};
 	work->have_interrupts = count_interrupts(&work->interrupts);
+}
+
+/*
+ * Rocket lets go of a job's buffers some time after the job. A file that is
+ * closed before that trips the kernel (a warning from drm_mm_takedown(), then a
+ * use after free), so there is nothing for it but to wait.
+ */
+void tfl_work_settle(void)
+{
+	if (jobs && !preload_stats())
+		usleep(30000);
 }
