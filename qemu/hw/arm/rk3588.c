@@ -407,7 +407,11 @@ static void fdt_drop(void *fdt, const char *path)
     }
 }
 
-/* Takes out the CPUs that -smp leaves out. */
+/*
+ * Takes out the CPUs that -smp leaves out, and the idle states: QEMU's PSCI
+ * cannot power a CPU down and wake it again, it only waits for an interrupt
+ * that the kernel has switched off by then.
+ */
 static void rk3588_fdt_cpus(void *fdt, unsigned int cpus)
 {
     static const struct {
@@ -418,13 +422,21 @@ static void rk3588_fdt_cpus(void *fdt, unsigned int cpus)
         { 1, 0 }, { 1, 1 }, { 2, 0 }, { 2, 1 },
     };
 
-    for (unsigned int i = cpus; i < RK3588_MAX_CPUS; i++) {
+    for (unsigned int i = 0; i < RK3588_MAX_CPUS; i++) {
         g_autofree char *cpu = g_strdup_printf("/cpus/cpu@%x", i << 8);
         g_autofree char *cluster =
             g_strdup_printf("/cpus/cpu-map/cluster%d", map[i].cluster);
         g_autofree char *core =
             g_strdup_printf("%s/core%d", cluster, map[i].core);
 
+        if (i < cpus) {
+            int node = fdt_path_offset(fdt, cpu);
+
+            if (node >= 0) {
+                fdt_nop_property(fdt, node, "cpu-idle-states");
+            }
+            continue;
+        }
         fdt_drop(fdt, cpu);
         fdt_drop(fdt, core);
         if (map[i].core == 0) {
