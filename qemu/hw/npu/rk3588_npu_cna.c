@@ -175,7 +175,12 @@ static bool conv_prepare_cvt(NpuTask *t)
     return true;
 }
 
-static bool conv_fetch_features(NpuTask *t)
+/*
+ * Where the features are.  Rows come in groups of four, or of one with
+ * GROUP_LINE_OFF: a group starts LINE_STRIDE atoms after the one before, a
+ * surface one group of DMA_WIDTH plus SURF_STRIDE atoms after the one before.
+ */
+static bool conv_feature_cube(NpuTask *t, NpuCube *cube, uint32_t *group)
 {
     NpuConv *c = &t->conv;
     bool group_off = REG(t, CNA_CONV_CON1) & (1 << 29);
@@ -183,7 +188,6 @@ static bool conv_fetch_features(NpuTask *t)
     uint32_t surf = npu_bits(REG(t, CNA_DMA_CON2), 27, 0);
     uint32_t fetch = REG(t, CNA_FC_DATA_SIZE0);
     int dma_w = npu_bits(fetch, 26, 16);
-    NpuCube cube = { .base = REG(t, CNA_FEATURE_ADDR) };
 
     if (npu_bits(fetch, 10, 0) < c->in_h) {
         return npu_refuse(t, CNA_FC_DATA_SIZE0, "fewer rows than DATAIN");
@@ -191,50 +195,51 @@ static bool conv_fetch_features(NpuTask *t)
     if (npu_bits(REG(t, CNA_FC_DATA_SIZE1), 15, 0) < c->in_c) {
         return npu_refuse(t, CNA_FC_DATA_SIZE1, "fewer channels than DATAIN");
     }
+    cube->base = REG(t, CNA_FEATURE_ADDR);
+    cube->lines = c->in_h;
     if (c->packed_1ch) {
-        if (!group_off) {
-            return npu_refuse(t, CNA_CONV_CON1, "packed input in line groups");
-        }
         c->fetch_w = c->in_w;
-        cube.row_bytes = c->in_w;
-        cube.line_stride = line;
-        cube.surfaces = 1;
-        cube.lines = c->in_h;
-    } else {
-        /*
-         * Rows come in groups of L; a group is LINE_STRIDE atoms and a
-         * surface L * DMA_WIDTH + SURF_STRIDE atoms long.  Each row of a
-         * group is fetched as a "surface" of its own below.
-         */
-        c->fetch_w = MIN(c->in_w, dma_w);
-        cube.row_bytes = (size_t)c->fetch_w * NPU_ATOM;
-        cube.surfaces = DIV_ROUND_UP(c->in_c * c->esize, NPU_ATOM);
-        cube.lines = c->in_h;
-        cube.line_stride = (group_off ? line : dma_w) * NPU_ATOM;
-        cube.surf_stride = (dma_w * (group_off ? 1 : 4) + surf) * NPU_ATOM;
+        cube->row_bytes = c->in_w;
+        cube->line_stride = *group = line;
+        cube->surfaces = 1;
+        return group_off ||
+            npu_refuse(t, CNA_CONV_CON1, "packed input in line groups");
     }
-    if (!c->fetch_w) {
-        return npu_refuse(t, CNA_FC_DATA_SIZE0, "no columns");
+    c->fetch_w = MIN(c->in_w, dma_w);
+    cube->row_bytes = (size_t)c->fetch_w * NPU_ATOM;
+    cube->surfaces = DIV_ROUND_UP(c->in_c * c->esize, NPU_ATOM);
+    cube->line_stride = (group_off ? line : dma_w) * NPU_ATOM;
+    cube->surf_stride = (dma_w * (group_off ? 1 : 4) + surf) * NPU_ATOM;
+    *group = group_off ? line * 4 * NPU_ATOM : line * NPU_ATOM;
+    return c->fetch_w || npu_refuse(t, CNA_FC_DATA_SIZE0, "no columns");
+}
+
+static bool conv_fetch_features(NpuTask *t)
+{
+    NpuConv *c = &t->conv;
+    NpuCube cube = { 0 };
+    uint32_t group = 0;
+
+    if (!conv_feature_cube(t, &cube, &group)) {
+        return false;
     }
-    c->raw_feat_size = cube.row_bytes * cube.lines * cube.surfaces;
-    c->raw_feat = npu_alloc(t, CNA_DATA_SIZE0,
-                            (uint64_t)cube.row_bytes * cube.lines *
-                            cube.surfaces);
+    c->raw_feat = npu_alloc(t, CNA_DATA_SIZE0, (uint64_t)cube.row_bytes *
+                            cube.lines * cube.surfaces);
     if (!c->raw_feat) {
         return false;
     }
-    if (c->packed_1ch || group_off || line == dma_w * 4) {
+    if (c->packed_1ch || group == cube.line_stride * 4) {
         return npu_fetch_cube(t, &cube, c->raw_feat);
     }
-    /* Line groups that do not follow each other: fetch four rows at a time. */
+    /* Line groups that do not follow each other: one at a time. */
     for (int s = 0; s < cube.surfaces; s++) {
         for (int y = 0; y < c->in_h; y += 4) {
-            NpuCube group = cube;
+            NpuCube rows = cube;
 
-            group.base += s * cube.surf_stride + y / 4 * line * NPU_ATOM;
-            group.surfaces = 1;
-            group.lines = MIN(4, c->in_h - y);
-            if (!npu_fetch_cube(t, &group, c->raw_feat + cube.row_bytes *
+            rows.base += s * cube.surf_stride + y / 4 * group;
+            rows.surfaces = 1;
+            rows.lines = MIN(4, c->in_h - y);
+            if (!npu_fetch_cube(t, &rows, c->raw_feat + cube.row_bytes *
                                 ((size_t)s * c->in_h + y))) {
                 return false;
             }
@@ -274,7 +279,6 @@ static bool conv_fetch_weights(NpuTask *t)
         return npu_refuse(t, CNA_WEIGHT_SIZE0, "fewer weights than needed");
     }
     c->raw_weights = npu_alloc(t, CNA_WEIGHT_SIZE0, size);
-    c->raw_weights_size = size;
     return c->raw_weights &&
         npu_fetch(t, REG(t, CNA_DCOMP_ADDR0) & ~15u, c->raw_weights, size);
 }
@@ -416,7 +420,10 @@ static int16_t conv_weight(const NpuConv *c, const uint8_t *p)
     return c->esize == 2 ? (int16_t)npu_le16(p) : (int8_t)*p;
 }
 
-/* Walks the weights in memory order; see section "weight order" above. */
+/*
+ * Walks the weights in memory order: kernel groups, channel groups, taps,
+ * kernels, channels, from the outside to the inside.
+ */
 static void conv_sort_weights(NpuConv *c)
 {
     const uint8_t *p = c->raw_weights;
@@ -647,7 +654,8 @@ static void conv_row_direct(NpuConv *c, int oy, int32_t *acc, int32_t *sums)
     const int16_t *patch = conv_patches(c, oy, &pitch);
     int n4 = ROUND_UP(c->kernels, 4);
 
-    for (int ox = 0; ox < c->out_w; ox += 2) {
+    for (int ox = 0; ox < c->out_w && !npu_is_cancelled(c->cancelled);
+         ox += 2) {
         const int16_t *x0 = patch + ox * pitch;
         int odd = ox + 1 < c->out_w;
         const int16_t *x1 = x0 + odd * pitch;
@@ -698,11 +706,11 @@ static void conv_row_dw(NpuConv *c, int oy, int32_t *acc, int32_t *sums)
     size_t n = (size_t)c->out_w * c->in_c;
 
     for (int i = 0; i < 64; i++) {
-        pad[i] = i < c->lanes_used || c->in_c > 64 ? conv_pad(c, i) : 0;
+        pad[i] = conv_pad(c, i);
     }
     memset(acc, 0, n * 4);
     memset(sums, 0, n * 4);
-    for (int ox = 0; ox < c->out_w; ox++) {
+    for (int ox = 0; ox < c->out_w && !npu_is_cancelled(c->cancelled); ox++) {
         int32_t *a = acc + (size_t)ox * c->in_c;
         int32_t *s = sums + (size_t)ox * c->in_c;
 
@@ -740,17 +748,27 @@ void npu_conv_row(NpuConv *c, int oy, int32_t *acc, int32_t *sums)
     }
 }
 
+/*
+ * Four doubles, anywhere in memory; where the host has no such vectors the
+ * compiler splits them.
+ */
+typedef double NpuVec __attribute__((vector_size(32), aligned(8), may_alias));
+
 NPU_HOT
 static void fma_16(const double *x, const double *w, int n, double *sum)
 {
-    double s[16] = { 0 };
+    NpuVec s0 = { 0 }, s1 = { 0 }, s2 = { 0 }, s3 = { 0 };
 
-    for (int i = 0; i < n; i++) {
-        for (int j = 0; j < 16; j++) {
-            s[j] += x[i] * w[i * 16 + j];
-        }
+    for (int i = 0; i < n; i++, w += 16) {
+        s0 += *(const NpuVec *)w * x[i];
+        s1 += *(const NpuVec *)(w + 4) * x[i];
+        s2 += *(const NpuVec *)(w + 8) * x[i];
+        s3 += *(const NpuVec *)(w + 12) * x[i];
     }
-    memcpy(sum, s, sizeof(s));
+    *(NpuVec *)sum = s0;
+    *(NpuVec *)(sum + 4) = s1;
+    *(NpuVec *)(sum + 8) = s2;
+    *(NpuVec *)(sum + 12) = s3;
 }
 
 /*
@@ -808,7 +826,8 @@ static void conv_row_dw_f(NpuConv *c, int oy, float *acc)
 {
     float pad = npu_half_to_float(conv_pad(c, 0));
 
-    for (int ox = 0; ox < c->out_w; ox++, acc += c->in_c) {
+    for (int ox = 0; ox < c->out_w && !npu_is_cancelled(c->cancelled);
+         ox++, acc += c->in_c) {
         memset(acc, 0, c->in_c * sizeof(*acc));
         for (int tap = 0; tap < c->taps; tap++) {
             int x = ox * c->stride_x - c->pad_l + tap % c->kw * c->dil_x;
@@ -835,7 +854,8 @@ void npu_conv_row_f(NpuConv *c, int oy, float *acc)
         conv_row_dw_f(c, oy, acc);
         return;
     }
-    for (int ox = 0; ox < c->out_w; ox++, acc += n4) {
+    for (int ox = 0; ox < c->out_w && !npu_is_cancelled(c->cancelled);
+         ox++, acc += n4) {
         const double *w = c->weights_d;
 
         conv_patch_f(c, ox, oy);

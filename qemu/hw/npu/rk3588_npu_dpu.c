@@ -88,7 +88,6 @@ static bool dpu_prepare_shape(NpuTask *t)
     uint32_t channel = REG(t, DPU_CUBE_CHANNEL);
     uint32_t notch = REG(t, DPU_CUBE_NOTCH);
     uint32_t ow = REG(t, DPU_BS_OW_CFG);
-    int group;
 
     d->w = npu_bits(REG(t, DPU_CUBE_WIDTH), 12, 0) + 1;
     d->h = npu_bits(REG(t, DPU_CUBE_HEIGHT), 12, 0) + 1;
@@ -116,6 +115,15 @@ static bool dpu_prepare_shape(NpuTask *t)
     if (d->pend && d->orig_c < d->c && d->out_precision == NPU_FP32) {
         return npu_refuse(t, DPU_OFFSET_PEND, "fill of fp32");
     }
+    return true;
+}
+
+/* Channels leave in groups; the convolution must fill them. */
+static bool dpu_prepare_groups(NpuTask *t)
+{
+    NpuDpu *d = &t->dpu;
+    int group;
+
     if (!t->has_conv) {
         d->group_atoms = d->size_e + 1;
         return true;
@@ -217,67 +225,71 @@ static bool dpu_prepare_stage(NpuTask *t, NpuStage *s, uint32_t reg)
     return true;
 }
 
-static bool dpu_prepare_stages(NpuTask *t, bool rdma)
+/* BS: ALU, CPEND and multiplier operands come from registers or BRDMA. */
+static bool dpu_prepare_bs(NpuTask *t, bool rdma)
 {
     NpuDpu *d = &t->dpu;
-    uint32_t bs = REG(t, DPU_BS_CFG), bn = REG(t, DPU_BN_CFG);
     uint32_t ow = REG(t, DPU_BS_OW_CFG);
-    bool bs_mul_out = REG(t, DPU_BS_MUL_CFG) & 1;
-    bool bn_mul_out = REG(t, DPU_BN_MUL_CFG) & 1;
-    bool outside;
+    bool alu_out = REG(t, DPU_BS_CFG) & (1 << 8);
+    bool mul_out = REG(t, DPU_BS_MUL_CFG) & 1;
+    int16_t ow_op = REG(t, DPU_BS_OW_OP);
+    int16_t mul_op = REG(t, DPU_BS_MUL_CFG) >> 16;
+    int32_t alu_op = REG(t, DPU_BS_ALU_CFG);
+    int use = npu_bits(REG(t, RDMA_BRDMA_CFG), 4, 1);
 
-    d->cpend_op = npu_alloc(t, DPU_BS_OW_CFG, d->c * sizeof(*d->cpend_op));
-    if (!d->cpend_op || !dpu_prepare_stage(t, &d->bs, DPU_BS_CFG) ||
-        !dpu_prepare_stage(t, &d->bn, DPU_BN_CFG)) {
-        return false;
-    }
     d->bs.shift_neg = npu_bits(REG(t, DPU_DATA_FORMAT), 9, 4);
-    d->bn.shift_neg = npu_bits(REG(t, DPU_DATA_FORMAT), 15, 10);
-    for (int i = 0; i < d->c; i++) {
-        d->cpend_op[i] = REG(t, DPU_BS_OW_OP);
-    }
-    d->cpend = d->bs.on && !(ow & 2) && ((ow & 1) || d->cpend_op[0]);
+    d->cpend = d->bs.on && !(ow & 2) && ((ow & 1) || ow_op);
     if (d->cpend && (d->is_float || d->flying || !t->conv.sums)) {
         return npu_refuse(t, DPU_BS_OW_CFG, "CPEND without a feature sum");
     }
-    outside = d->bs.on && ((d->bs.alu && (bs & (1 << 8))) ||
-                           (d->bs.mul && bs_mul_out) ||
-                           (d->cpend && (ow & 1)));
-    if (outside) {
-        int16_t ow_op = d->cpend_op[0], mul_op = d->bs.mul_op[0];
-        int32_t alu_op = d->bs.alu_op[0];
-
+    alu_out = alu_out && d->bs.alu;
+    mul_out = mul_out && d->bs.mul;
+    if (alu_out || mul_out || (d->cpend && (ow & 1))) {
         if (!rdma) {
             return npu_refuse(t, DPU_BS_CFG, "operands without DPU_RDMA");
         }
-        if (npu_bits(REG(t, RDMA_BRDMA_CFG), 4, 1) == 1 &&
-            ((d->bs.mul && bs_mul_out) || (d->cpend && (ow & 1)))) {
+        if (use == 1 && (mul_out || (d->cpend && (ow & 1)))) {
             return npu_refuse(t, RDMA_BRDMA_CFG, "operand not read");
         }
         if (!dpu_fetch_operands(t, RDMA_BRDMA_CFG, RDMA_BS_BASE, &d->bs,
                                 d->cpend_op)) {
             return false;
         }
-        /* operands that come from registers stay those */
-        for (int i = 0; i < d->c; i++) {
-            d->cpend_op[i] = ow & 1 ? d->cpend_op[i] : ow_op;
-            d->bs.mul_op[i] = bs_mul_out ? d->bs.mul_op[i] : mul_op;
-            d->bs.alu_op[i] = bs & (1 << 8) ? d->bs.alu_op[i] : alu_op;
-        }
     }
-    if (d->bn.on && ((d->bn.alu && (bn & (1 << 8))) ||
-                     (d->bn.mul && bn_mul_out))) {
-        if (!rdma || (d->bn.mul && bn_mul_out)) {
-            return npu_refuse(t, DPU_BN_CFG, "operands of BN");
-        }
-        return dpu_fetch_operands(t, RDMA_NRDMA_CFG, RDMA_BN_BASE, &d->bn,
-                                  NULL);
-    }
-    /* Which of the two comes first in BN at float is not known. */
-    if (d->is_float && d->bn.on && d->bn.alu && d->bn.mul && d->bn.alu_f) {
-        return npu_refuse(t, DPU_BN_CFG, "float ALU and multiplier");
+    for (int i = 0; i < d->c; i++) {
+        d->cpend_op[i] = ow & 1 ? d->cpend_op[i] : ow_op;
+        d->bs.mul_op[i] = mul_out ? d->bs.mul_op[i] : mul_op;
+        d->bs.alu_op[i] = alu_out ? d->bs.alu_op[i] : alu_op;
     }
     return true;
+}
+
+static bool dpu_prepare_bn(NpuTask *t, bool rdma)
+{
+    NpuDpu *d = &t->dpu;
+    bool alu_out = d->bn.alu && (REG(t, DPU_BN_CFG) & (1 << 8));
+    bool mul_out = d->bn.mul && (REG(t, DPU_BN_MUL_CFG) & 1);
+
+    d->bn.shift_neg = npu_bits(REG(t, DPU_DATA_FORMAT), 15, 10);
+    if (mul_out || (alu_out && !rdma)) {
+        return npu_refuse(t, DPU_BN_CFG, "operands of BN");
+    }
+    /* Which of the two comes first in BN at float is not known. */
+    if (d->is_float && d->bn.alu && d->bn.mul && d->bn.alu_f) {
+        return npu_refuse(t, DPU_BN_CFG, "float ALU and multiplier");
+    }
+    return !alu_out || dpu_fetch_operands(t, RDMA_NRDMA_CFG, RDMA_BN_BASE,
+                                          &d->bn, NULL);
+}
+
+static bool dpu_prepare_stages(NpuTask *t, bool rdma)
+{
+    NpuDpu *d = &t->dpu;
+
+    d->cpend_op = npu_alloc(t, DPU_BS_OW_CFG, d->c * sizeof(*d->cpend_op));
+    return d->cpend_op && dpu_prepare_stage(t, &d->bs, DPU_BS_CFG) &&
+        dpu_prepare_stage(t, &d->bn, DPU_BN_CFG) &&
+        dpu_prepare_bs(t, rdma) && dpu_prepare_bn(t, rdma);
 }
 
 static bool dpu_prepare_ew_op(NpuTask *t)
@@ -548,9 +560,9 @@ bool npu_dpu_prepare(NpuTask *t, uint32_t enable)
     bool rdma = enable & OP_EN_RDMA;
 
     return dpu_prepare_mode(t) && dpu_prepare_shape(t) &&
-        dpu_prepare_stages(t, rdma) && dpu_prepare_ew_op(t) &&
-        dpu_prepare_cvt(t) && dpu_prepare_inputs(t, rdma) &&
-        dpu_prepare_output(t);
+        dpu_prepare_groups(t) && dpu_prepare_stages(t, rdma) &&
+        dpu_prepare_ew_op(t) && dpu_prepare_cvt(t) &&
+        dpu_prepare_inputs(t, rdma) && dpu_prepare_output(t);
 }
 
 /* ---- computation ---- */
@@ -943,10 +955,13 @@ void npu_dpu_compute(NpuTask *t)
         r.sums_pitch = d->depthwise ? r.pitch : 1;
     }
     n = (size_t)d->w * r.pitch;
-    r.acc = g_new0(int32_t, n);
-    r.acc_f = g_new0(float, n);
-    r.sums = g_new0(int32_t, n);
-    for (int y = 0; y < d->h && !npu_is_cancelled(t); y++) {
+    if (d->is_float) {
+        r.acc_f = g_new0(float, n);
+    } else {
+        r.acc = g_new0(int32_t, n);
+        r.sums = g_new0(int32_t, r.sums_pitch == 1 ? d->w : n);
+    }
+    for (int y = 0; y < d->h && !npu_is_cancelled(&t->cancelled); y++) {
         row_compute(t, &r, y);
     }
     g_free(r.acc);

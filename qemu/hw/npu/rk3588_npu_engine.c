@@ -43,11 +43,6 @@ void *npu_alloc(NpuTask *t, uint32_t reg, uint64_t size)
     return p;
 }
 
-bool npu_is_cancelled(NpuTask *t)
-{
-    return __atomic_load_n(&t->cancelled, __ATOMIC_RELAXED);
-}
-
 void npu_task_cancel(NpuTask *t)
 {
     __atomic_store_n(&t->cancelled, true, __ATOMIC_RELAXED);
@@ -123,6 +118,7 @@ NpuVerdict npu_task_prepare(const NpuRegs *regs, uint32_t enable,
 
     t->regs = regs;
     t->dma = dma;
+    t->conv.cancelled = &t->cancelled;
     task_prepare_blocks(t, enable);
     t->regs = NULL;
     t->dma = NULL;

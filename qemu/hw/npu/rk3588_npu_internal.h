@@ -30,7 +30,7 @@
 #define NPU_ATOM            16
 
 /* No single buffer of a task may be larger than this on the host. */
-#define NPU_BUFFER_MAX      (256u * 1024 * 1024)
+#define NPU_BUFFER_MAX      (128u * 1024 * 1024)
 
 /*
  * The convolution front end: CNA and CORE.
@@ -39,6 +39,7 @@
  * weights in the order the inner loops want.
  */
 typedef struct NpuConv {
+    const bool *cancelled;      /* of the task */
     bool depthwise;
     int precision;              /* NPU_INT8, NPU_INT16 or NPU_FP16 */
     int esize;                  /* bytes per element */
@@ -63,9 +64,7 @@ typedef struct NpuConv {
     bool truncate_half_up;
 
     uint8_t *raw_feat;
-    size_t raw_feat_size;
     uint8_t *raw_weights;
-    size_t raw_weights_size;
 
     int taps, k_len;            /* k_len: padded length of one dot product */
     int16_t *feat;
@@ -165,8 +164,13 @@ struct NpuTask {
 bool npu_refuse(NpuTask *t, uint32_t reg, const char *why);
 bool npu_fetch(NpuTask *t, uint32_t addr, void *buf, size_t len);
 void *npu_alloc(NpuTask *t, uint32_t reg, uint64_t size);
-bool npu_is_cancelled(NpuTask *t);
 bool npu_add_surface(NpuTask *t, uint32_t addr);
+
+/* Looked at after each pixel that can take long. */
+static inline bool npu_is_cancelled(const bool *cancelled)
+{
+    return __atomic_load_n(cancelled, __ATOMIC_RELAXED);
+}
 
 /* A rectangle of atoms to read: surfaces of rows of @row_bytes. */
 typedef struct NpuCube {

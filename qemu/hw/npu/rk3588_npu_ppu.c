@@ -190,7 +190,7 @@ void npu_ppu_compute(NpuTask *t)
     const NpuPpu *p = &t->ppu;
 
     for (int s = 0; s < p->surfaces; s++) {
-        for (int y = 0; y < p->out_h && !npu_is_cancelled(t); y++) {
+        for (int y = 0; y < p->out_h && !npu_is_cancelled(&t->cancelled); y++) {
             for (int x = 0; x < p->out_w; x++) {
                 uint8_t *out = t->surf[s].data + y * t->row_bytes +
                     (size_t)x * NPU_ATOM;

@@ -306,6 +306,7 @@ typedef struct Conv {
     int mul_shift, mul_shift_neg;
     bool relu;
     int relux;
+    int bn_add, bn_mul, bn_shift;   /* BN, when bn_mul is not 0 */
     int scale, shift, offset;
     bool away, add_first;
     int notch, pend;
@@ -520,7 +521,7 @@ static void put_dpu_output(Stream *s, const Conv *v, uint32_t mode)
 
     put(s, 0x400c, mode | 2 << 1 | 15 << 5 | (v->dw ? 3 << 3 : 0));
     put(s, 0x4010, (uint32_t)v->out << 29 | v->in << 26 | v->in |
-        v->mul_shift_neg << 4);
+        v->mul_shift_neg << 4 | 5 << 10);
     put(s, 0x4014, v->pend & 0xffff);
     put(s, 0x4020, OUTPUT);
     put(s, 0x4024, area * 16);
@@ -554,7 +555,10 @@ static void put_dpu(Stream *s, const Conv *v)
     put(s, 0x4044, 0);
     put(s, 0x4048, v->mul_shift << 8 | (v->bias == 7 ? 1 : 0));
     put(s, 0x404c, v->relux);
-    put(s, 0x4060, 0x53);
+    put(s, 0x4060, v->bn_mul ? 4 << 16 | 1 << 7 : 0x53);
+    put(s, 0x4064, v->bn_add);
+    put(s, 0x4068, (v->bn_mul & 0xffff) << 16 | v->bn_shift << 8);
+    put(s, 0x406c, 1 << 24);
     put(s, 0x501c, v->bias << 1);
     put(s, 0x5020, OPERANDS);
     put(s, 0x5028, 0);
@@ -618,6 +622,12 @@ static int64_t conv_int(const Conv *v, int o, int oy, int ox)
     if (v->relu) {
         acc = MAX(acc, 0);
         acc = v->relux ? MIN(acc, v->relux) : acc;
+    }
+    if (v->bn_mul) {
+        acc = (acc - v->bn_add) * v->bn_mul;
+        acc = clamp(round_shift(acc, acc * v->bn_mul < 0 ? 5 : v->bn_shift,
+                                false), 32);
+        acc = MIN(MAX(acc, 0), 1 << 24);
     }
     if (v->addend) {
         int64_t e = v->e[(o * v->oh + oy) * v->ow + ox] + v->ew_offset;
@@ -756,6 +766,9 @@ static void test_conv_int8(void)
         v.relu = i % 5 == 4;
         v.relux = i % 10 == 9 ? rnd(r, 1, 100000) : 0;
         v.add_first = i % 7 == 6;
+        v.bn_mul = i % 6 == 5 ? rnd(r, -3000, 3000) : 0;
+        v.bn_add = rnd(r, -10000, 10000);
+        v.bn_shift = rnd(r, 0, 12);
         run_conv(&v, r, "conv int8");
     }
     g_rand_free(r);
@@ -997,19 +1010,47 @@ static float ew_float(int op, float a, float b)
 }
 
 /* op 16 is the multiplier */
+static void put_elementwise(Stream *s, int precision, int op, int c, int w,
+                            int h, int shift)
+{
+    int size = size_of(precision), width = size == 4 ? 3 : size;
+    Conv v = { .in = precision, .out = precision, .oc = c, .ow = w, .oh = h,
+               .scale = 1 };
+
+    put(s, 0x4004, 0xe);
+    put(s, 0x5004, 0xe);
+    put_dpu_output(s, &v, 1);
+    put(s, 0x4010, (uint32_t)precision << 29 | precision << 26 | precision |
+        shift << 16);
+    put(s, 0x403c, (c - 1) << 16 | (c - 1));
+    put(s, 0x4050, 2);
+    put(s, 0x40c0, w * h * 16);
+    put(s, 0x4040, 0x53);
+    put(s, 0x4060, 0x53);
+    put(s, 0x4070, 1u << 28 | width << 22 | 0x3c0 |
+        (op == 16 ? 4 : op << 16));
+    put(s, 0x4078, 1 | shift << 22);
+    put(s, 0x5014, c - 1);
+    put(s, 0x5018, INPUT);
+    put(s, 0x5034, 1u << 30 | width << 2);
+    put(s, 0x5038, ADDEND);
+    put(s, 0x5040, w * h * 16);
+    put(s, 0x5044, precision << 15 | 15 << 11 | precision << 5 | 1);
+    put(s, 0x5048, 0);
+    put(s, 0x504c, 0);
+    put(s, 0x506c, 0);
+    put_end(s, 0, 0, 0x18);
+}
+
 static void run_elementwise(GRand *r, int precision, int op)
 {
     int size = size_of(precision), c = rnd(r, 1, 4) * (16 / size);
     int w = rnd(r, 1, 20), h = rnd(r, 1, 9), n = c * w * h;
     int shift = op == 16 && precision != F16 ? 5 : 0;
     bool is_float = precision == F16;
-    uint32_t cfg = 1u << 28 | (size == 1 ? 1 : size == 2 ? 2 : 3) << 22 |
-        0x3c0 | (op == 16 ? 4 : op << 16);
     g_autofree uint8_t *a = g_malloc0(n * size), *b = g_malloc0(n * size);
     g_autofree uint8_t *want = clear_output();
     Stream s = { .n = 0 };
-    Conv v = { .in = precision, .out = precision, .oc = c, .ow = w, .oh = h,
-               .scale = 1 };
 
     for (int i = 0; i < n; i++) {
         int32_t x = is_float ? rnd_half(r) : (int32_t)g_rand_int(r);
@@ -1029,28 +1070,7 @@ static void run_elementwise(GRand *r, int precision, int op)
     }
     qtest_bufwrite(qts, INPUT, a, n * size);
     qtest_bufwrite(qts, ADDEND, b, n * size);
-    put(&s, 0x4004, 0xe);
-    put(&s, 0x5004, 0xe);
-    put_dpu_output(&s, &v, 1);
-    put(&s, 0x4010, (uint32_t)precision << 29 | precision << 26 | precision |
-        shift << 16);
-    put(&s, 0x403c, (c - 1) << 16 | (c - 1));
-    put(&s, 0x4050, 2);
-    put(&s, 0x40c0, w * h * 16);
-    put(&s, 0x4040, 0x53);
-    put(&s, 0x4060, 0x53);
-    put(&s, 0x4070, cfg);
-    put(&s, 0x4078, 1 | shift << 22);
-    put(&s, 0x5014, c - 1);
-    put(&s, 0x5018, INPUT);
-    put(&s, 0x5034, 1u << 30 | (size == 1 ? 1 : size == 2 ? 2 : 3) << 2);
-    put(&s, 0x5038, ADDEND);
-    put(&s, 0x5040, w * h * 16);
-    put(&s, 0x5044, precision << 15 | 15 << 11 | precision << 5 | 1);
-    put(&s, 0x5048, 0);
-    put(&s, 0x504c, 0);
-    put(&s, 0x506c, 0);
-    put_end(&s, 0, 0, 0x18);
+    put_elementwise(&s, precision, op, c, w, h, shift);
     run_stream(&s, 0x300);
     check_output(want, "elementwise");
 }
@@ -1157,8 +1177,9 @@ static void run_pool(GRand *r, int precision, int method)
     g_autofree int32_t *x = NULL;
     Stream s = { .n = 0 };
 
-    p.kw = rnd(r, 2, 8);
-    p.kh = rnd(r, 2, 8);
+    /* averages of 4, 16 or 64 values have ties */
+    p.kw = method ? rnd(r, 2, 8) : 1 << rnd(r, 1, 3);
+    p.kh = method ? rnd(r, 2, 8) : rnd(r, 0, 1) ? p.kw : rnd(r, 2, 8);
     p.w = rnd(r, p.kw, 20);
     p.h = rnd(r, p.kh, 20);
     p.c = rnd(r, 1, 4) * 16 / size;

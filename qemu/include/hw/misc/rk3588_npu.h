@@ -31,7 +31,8 @@
  *  + "inject-irq-drop": completions whose interrupt is not raised
  *  + "inject-irq-repeat": completions whose interrupt bit is raised a second
  *    time after it was cleared
- *  + "inject-bus-error": tasks whose first DMA access ends in a bus error
+ *  + "inject-bus-error": starts of the PC whose first DMA access ends in a bus
+ *    error
  *  + "inject-irq-delay-ns": nanoseconds added to every completion (not a
  *    count; stays until it is set back to 0)
  */
