@@ -72,6 +72,7 @@
 
 #define NPU_VERSION             0x46495245
 #define NPU_WORDS_PER_READ      32
+#define NPU_TRAILER_WORDS       4
 
 typedef enum NpuState {
     NPU_IDLE,
@@ -455,20 +456,25 @@ static bool npu_pc_word(RK3588NpuCoreState *s, uint64_t word,
     return false;
 }
 
-/* Fetches a stream up to its enable word and starts the task. */
+/*
+ * Fetches a stream up to its enable word and starts the task.  Counts that
+ * leave out the trailer are known to work: it is fetched all the same.
+ */
 static void npu_pc_fetch(RK3588NpuCoreState *s)
 {
     uint64_t words[NPU_WORDS_PER_READ];
     uint32_t addr = s->base & ~15u;
-    unsigned count = ((s->amounts & 0xffff) + 1) * 2;
+    unsigned count = ((s->amounts & 0xffff) + 1) * 2, n;
     uint32_t enable = 0;
 
     s->linked = false;
     trace_rk3588_npu_fetch(s->core_index, addr, count);
-    for (unsigned done = 0; done < count; done += NPU_WORDS_PER_READ) {
-        unsigned n = MIN(count - done, NPU_WORDS_PER_READ);
-        NpuVerdict v = npu_dma(s, addr + done * 8, words, n * 8, false);
+    for (unsigned done = 0; done < count + NPU_TRAILER_WORDS; done += n) {
+        NpuVerdict v;
 
+        n = done < count ? MIN(count - done, NPU_WORDS_PER_READ)
+                         : NPU_TRAILER_WORDS;
+        v = npu_dma(s, addr + done * 8, words, n * 8, false);
         if (v != NPU_OK) {
             npu_dma_failed(s, v, false);
             return;

@@ -134,6 +134,9 @@ static bool dpu_prepare_groups(NpuTask *t)
     if (d->c % group) {
         return npu_refuse(t, DPU_CUBE_CHANNEL, "channels not in full groups");
     }
+    if (d->group_atoms > 8) {
+        return npu_refuse(t, DPU_DATA_FORMAT, "output wider than SIZE_E");
+    }
     if (d->size_e + 1 > d->group_atoms) {
         return npu_refuse(t, DPU_BS_OW_CFG, "SIZE_E beyond the group");
     }
@@ -424,10 +427,11 @@ static bool dpu_fetch_ew(NpuTask *t)
     if (!d->ew_raw) {
         return false;
     }
-    if (comb && (comb != 5 || d->flying || d->ew_per_channel)) {
-        return npu_refuse(t, RDMA_FEATURE_MODE, "COMB_USE");
-    }
-    if (comb) {
+    /* Bit 0 joins both RDMAs; the others alone change nothing known. */
+    if (comb & 1) {
+        if (comb != 5 || d->flying || d->ew_per_channel) {
+            return npu_refuse(t, RDMA_FEATURE_MODE, "COMB_USE");
+        }
         return dpu_fetch_ew_comb(t, &cube);
     }
     return dpu_ew_stride(t, cube.lines * cube.line_stride,
@@ -471,7 +475,7 @@ static bool dpu_prepare_inputs(NpuTask *t, bool rdma)
     NpuDpu *d = &t->dpu;
     uint32_t mode = REG(t, RDMA_FEATURE_MODE);
     bool operand = d->ew != EW_NONE && !d->ew_constant;
-    bool comb = npu_bits(mode, 10, 8);
+    bool comb = mode & (1 << 8);
 
     if (operand && !rdma) {
         return npu_refuse(t, DPU_EW_CFG, "operand without DPU_RDMA");

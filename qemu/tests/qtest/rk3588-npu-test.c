@@ -1035,7 +1035,8 @@ static void put_elementwise(Stream *s, int precision, int op, int c, int w,
     put(s, 0x5034, 1u << 30 | width << 2);
     put(s, 0x5038, ADDEND);
     put(s, 0x5040, w * h * 16);
-    put(s, 0x5044, precision << 15 | 15 << 11 | precision << 5 | 1);
+    put(s, 0x5044, precision << 15 | 15 << 11 | (w & 1 ? 4 << 8 : 0) |
+        precision << 5 | 1);
     put(s, 0x5048, 0);
     put(s, 0x504c, 0);
     put(s, 0x506c, 0);
@@ -1429,6 +1430,32 @@ static void test_chain(void)
     g_assert_cmphex(npu_read(0, PC_TASK_STATUS) & 0xfff, ==, 1);
 }
 
+/* What AMOUNTS may be: too much, exact, without the trailer; not less. */
+static void test_amounts(void)
+{
+    static const struct {
+        int words;
+        bool runs;
+    } cases[] = { { 200, true }, { 0, true }, { -4, true }, { -6, false } };
+
+    for (int i = 0; i < ARRAY_SIZE(cases); i++) {
+        Stream s = { .n = 0 };
+
+        load_ones();
+        put_small(&s, OUTPUT);
+        while (s.n % 2) {
+            s.word[s.n++] = 0;
+        }
+        put_end(&s, 0, 0, 0x1d);
+        load_stream(&s, STREAM);
+        /* not a command word; behind the enable word nobody looks */
+        qtest_writeq(qts, STREAM + s.n * 8, 0x5555ull << 48 | 1);
+        kick(0, STREAM, s.n + cases[i].words, 1);
+        finish(0);
+        assert_written(OUTPUT, cases[i].runs);
+    }
+}
+
 static void test_core_bits(void)
 {
     Stream s = { .n = 0 };
@@ -1726,6 +1753,7 @@ int main(int argc, char **argv)
         { "interrupt", test_interrupt },
         { "stale", test_stale },
         { "chain", test_chain },
+        { "amounts", test_amounts },
         { "core-bits", test_core_bits },
         { "slave-mode", test_slave_mode },
         { "hangs", test_hangs },
