@@ -31,9 +31,8 @@ FIXTURE(compat)
 	struct npu_work w;
 	struct npu_bo bo;
 	struct drm_npu_job job;
-	struct drm_npu_bind_op map;
+	struct drm_npu_bind_op unmap;
 	struct drm_npu_bo_sync_op op;
-	struct drm_npu_device_info info;
 	struct call call[11];
 };
 
@@ -62,10 +61,9 @@ FIXTURE_SETUP(compat)
 	ASSERT_EQ(0, npu_work_small(&self->e, &self->w, 12));
 	ASSERT_EQ(0, npu_bo_new(self->e.fd, 4096, 0, 0, &self->bo));
 	self->job.tasks = NPU_ARRAY(&self->w.task, 1);
-	self->map.type = DRM_NPU_BIND_MAP;
-	self->map.flags = DRM_NPU_BIND_AUTO;
-	self->map.handle = self->bo.handle;
-	self->map.size = 4096;
+	self->unmap.type = DRM_NPU_BIND_UNMAP;
+	self->unmap.va = self->e.info.va_end - 4096;
+	self->unmap.size = 4096;
 	self->op.handle = self->bo.handle;
 	self->op.dir = DRM_NPU_SYNC_BOTH;
 	self->op.size = 4096;
@@ -82,7 +80,7 @@ FIXTURE_SETUP(compat)
 	CALL(6, VM_DESTROY, WO, struct drm_npu_vm_destroy, 4,
 	     { .vm_id = self->e.vm });
 	CALL(7, VM_BIND, RW, struct drm_npu_vm_bind, 0,
-	     { .vm_id = self->e.vm, .ops = NPU_ARRAY(&self->map, 1) });
+	     { .vm_id = self->e.vm, .ops = NPU_ARRAY(&self->unmap, 1) });
 	CALL(8, CTX_CREATE, RW, struct drm_npu_ctx_create, 4,
 	     { .vm_id = self->e.vm });
 	CALL(9, CTX_DESTROY, WO, struct drm_npu_ctx_destroy, 4,

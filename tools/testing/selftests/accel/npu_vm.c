@@ -479,17 +479,27 @@ TEST_F(vm, a_bind_takes_max_binds_operations)
 	free(op);
 }
 
+static int bind_from(struct npu_env *e, uint64_t ptr)
+{
+	struct drm_npu_vm_bind arg = {
+		.vm_id = e->vm,
+		.ops = {
+			.stride = sizeof(struct drm_npu_bind_op),
+			.count = 1,
+			.ptr = ptr,
+		},
+	};
+
+	return npu_ioctl(e->fd, DRM_IOCTL_NPU_VM_BIND, &arg);
+}
+
 TEST_F(vm, the_array_must_be_readable_and_writable)
 {
 	struct drm_npu_bind_op *op;
-	struct drm_npu_vm_bind arg = {
-		.vm_id = self->e.vm,
-		.ops = { .stride = sizeof(*op), .count = 1 },
-	};
 
-	EXPECT_EQ(-EFAULT, npu_ioctl(self->e.fd, DRM_IOCTL_NPU_VM_BIND, &arg));
-	arg.ops.ptr = 8;
-	EXPECT_EQ(-EFAULT, npu_ioctl(self->e.fd, DRM_IOCTL_NPU_VM_BIND, &arg));
+	EXPECT_EQ(-EFAULT, bind_from(&self->e, 0));
+	EXPECT_EQ(-EFAULT, bind_from(&self->e, 8));
+	EXPECT_EQ(-EFAULT, bind_from(&self->e, ~0ull - 7));
 	op = mmap(NULL, 4096, PROT_READ | PROT_WRITE,
 		  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	ASSERT_NE(MAP_FAILED, op);
@@ -498,11 +508,10 @@ TEST_F(vm, the_array_must_be_readable_and_writable)
 	op->handle = self->bo.handle;
 	op->size = self->page;
 	ASSERT_EQ(0, mprotect(op, 4096, PROT_READ));
-	arg.ops.ptr = (uintptr_t)op;
-	EXPECT_EQ(-EFAULT, npu_ioctl(self->e.fd, DRM_IOCTL_NPU_VM_BIND, &arg))
+	EXPECT_EQ(-EFAULT, bind_from(&self->e, (uintptr_t)op))
 		TH_LOG("the chosen address could not be returned");
-	arg.ops.ptr = (uintptr_t)op + 4096 - 8;
-	EXPECT_EQ(-EFAULT, npu_ioctl(self->e.fd, DRM_IOCTL_NPU_VM_BIND, &arg));
+	ASSERT_EQ(0, mprotect(op, 4096, PROT_READ | PROT_WRITE));
+	EXPECT_EQ(0, bind_from(&self->e, (uintptr_t)op));
 }
 
 /* The same stream and addresses, in two VMs over different buffers */
