@@ -61,6 +61,10 @@ RESULT_SCALE = SUM_SCALE / (16873.9 / 2 ** 23)
 # With these a result of 8 bits holds sums whose sigma is about this.
 SUM_SIGMA = 12000
 
+# How many sigmas of the sums an output holds, of random input. A few outputs
+# should saturate, but no operand of an addition: the delegate lets those pass.
+FIT, ROOM = 3, 6
+
 BYTE_SIGMA = math.sqrt((256 ** 2 - 1) / 12)     # of a uniformly random byte
 
 Shape = collections.namedtuple(
@@ -234,7 +238,7 @@ def random_unit(rng, model, x):
 def single(model, rng, x, shape):
     drawn = draw(rng, shape, model.tensors[x][4].zero)
     unit = random_unit(rng, model, x)
-    return place(model, "output", x, drawn, unit, fitted(drawn, unit, 3))
+    return place(model, "output", x, drawn, unit, fitted(drawn, unit, FIT))
 
 
 def addition(model, rng, x, shape):
@@ -249,19 +253,19 @@ def addition(model, rng, x, shape):
     last = draw(rng, shape, zero, None if random_scales else SUM_SIGMA)
     if random_scales:
         units = random_unit(rng, model, x), random_unit(rng, model, x)
-        addend = fitted(other, units[0], 4.5)
+        addend = fitted(other, units[0], ROOM)
     else:
-        low, high = reach(other.sums, 4.5)
+        low, high = reach(other.sums, ROOM)
         units = 255 * ADDEND_SCALE / (high - low), SUM_SCALE
         addend = quantise(ADDEND_SCALE, low * units[0], high * units[0])
     low, high = reach(
         [(units[0] * m + units[1] * n, math.hypot(units[0] * p, units[1] * q))
-         for (m, p), (n, q) in zip(other.sums, last.sums)], 3)
+         for (m, p), (n, q) in zip(other.sums, last.sums)], FIT)
     scale = (high - low) / 255 if random_scales else RESULT_SCALE
     result = quantise(scale, low, high)
     a = place(model, "other", x, other, units[0], addend)
     b = place(model, "last", x, last, units[1],
-              fitted(last, units[1], 4.5, result.zero))
+              fitted(last, units[1], ROOM, result.zero))
     return model.add("output", b, a, result)
 
 
