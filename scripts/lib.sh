@@ -13,6 +13,15 @@ NPU_CACHE=${NPU_CACHE:-$OUT}
 mkdir -p "$NPU_CACHE" "$OUT/logs"
 NPU_CACHE=$(CDPATH='' cd -- "$NPU_CACHE" && pwd)
 LOGS=$OUT/logs
+case $NPU_CACHE in
+*[[:space:]:]*)
+	echo "the kernel cannot be built below a path with spaces or colons:" \
+		"$NPU_CACHE; set NPU_CACHE to another directory" >&2
+	exit 1
+	;;
+esac
+# What "make check LINUX=..." gave its scripts is no business of the kernel's make.
+unset MAKEFLAGS MFLAGS MAKELEVEL
 JOBS=${JOBS:-$(nproc)}
 
 PROG=$(basename -- "$0")
