@@ -630,26 +630,42 @@ static void impatient_client(unsigned int seed, int stop)
 		ret = npu_work_small(&e, &w, seed++);
 		if (!ret)
 			ret = npu_work_run(&e, e.ctx, &w);
+		npu_work_free(&e, &w);	/* mappings keep the module, too */
 		npu_env_close(&e);
 		if (ret && ret != -ENODEV)
 			_exit(2);
-		npu_sleep_ms(5);
+		npu_sleep_ms(200);	/* time to unload the module */
 	}
 	_exit(0);
 }
 
-TEST(clients_open_while_the_module_loads)
+FIXTURE(module)
 {
-	int stop[2], status, i;
-	struct npu_env e;
-	pid_t pid[3];
+};
 
+FIXTURE_SETUP(module)
+{
 	if (npu_find_minor() < 0 || geteuid())
 		SKIP(return, "no npu device, or not root");
 	if (system("modprobe -D npu >/dev/null 2>&1"))
 		SKIP(return, "the module is not installed");
 	if (unload_module())
 		SKIP(return, "the module cannot be unloaded");
+}
+
+FIXTURE_TEARDOWN(module)
+{
+	struct npu_env e;
+
+	ASSERT_EQ(0, npu_env_open(&e));
+	npu_env_close(&e);
+}
+
+TEST_F_TIMEOUT(module, clients_open_it_while_it_loads, 180)
+{
+	int stop[2], status, i;
+	pid_t pid[3];
+
 	ASSERT_EQ(0, pipe2(stop, O_NONBLOCK));
 	for (i = 0; i < 3; i++) {
 		pid[i] = fork();
@@ -670,8 +686,6 @@ TEST(clients_open_while_the_module_loads)
 		ASSERT_EQ(pid[i], waitpid(pid[i], &status, 0));
 		EXPECT_EQ(0, status);
 	}
-	ASSERT_EQ(0, npu_env_open(&e));
-	npu_env_close(&e);
 }
 
 TEST_HARNESS_MAIN
