@@ -1,5 +1,5 @@
 /*
- * RK3588 NPU compute engine: CNA and CORE, the convolution
+ * RK3588 NPU compute engine: CNA, the inputs of a convolution
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
@@ -10,7 +10,7 @@
  *    (measured).  Direct convolution uses byte 0 in every channel: streams
  *    known to work write small positive pads sign-extended, so byte 1 is 0,
  *    and get right results.  16-bit inputs take the low half if both halves
- *    agree; anything else is refused.
+ *    agree; anything else is refused, as is any pad but 0 of int4 and tf32.
  *  - Columns that DATAIN_WIDTH has and DMA_WIDTH has not are not fetched; they
  *    read as padding.
  *  - Weight rows are DATAIN_CHANNEL wide: the last channel group holds what is
@@ -22,9 +22,6 @@
  *  - In first-layer mode lane 0 holds the pixel, lanes 1 to 15 are zero.
  *  - CLIP_TRUNCATE shifts the feature sum (QD_EN) as it shifts the
  *    accumulator.
- *  - fp16 sums each run of up to 32 channels of one tap exactly, rounds it to
- *    fp32 and adds the runs in the order of the weights in memory.  Depthwise
- *    rounds after each tap.
  *
  * CBUF bank counts, reuse bits, grains and bursts change no number: features
  * and weights are always fetched from the addresses the registers hold.
@@ -35,20 +32,17 @@
 
 #define REG(t, r) npu_reg((t)->regs, r)
 
-/* Kernels in one group of the weight layout. */
-static int kernel_group(const NpuConv *c)
-{
-    return c->precision == NPU_INT8 ? 32 : 16;
-}
-
-/* Channels in one group of the weight layout. */
-static int channel_group(const NpuConv *c)
-{
-    if (c->depthwise) {
-        return c->precision == NPU_INT8 ? 64 : 32;
-    }
-    return 32;
-}
+/* Bits per element, kernels and channels per group of the weight layout */
+static const struct {
+    uint8_t bits, kernels, channels, dw_channels;
+} layouts[8] = {
+    [NPU_INT8] = { 8, 32, 32, 64 },
+    [NPU_INT16] = { 16, 16, 32, 0 },
+    [NPU_FP16] = { 16, 16, 32, 32 },
+    [NPU_BF16] = { 16, 16, 32, 0 },
+    [NPU_INT4] = { 4, 64, 32, 0 },
+    [NPU_TF32] = { 32, 16, 16, 0 },
+};
 
 static bool conv_prepare_mode(NpuTask *t)
 {
@@ -59,8 +53,13 @@ static bool conv_prepare_mode(NpuTask *t)
     uint32_t argb = npu_bits(con1, 15, 12);
 
     c->precision = npu_bits(con1, 6, 4);
-    c->esize = c->precision == NPU_INT8 ? 1 : 2;
+    c->bits = layouts[c->precision].bits;
     c->depthwise = mode == 3;
+    c->is_float = c->precision == NPU_FP16 || c->precision == NPU_BF16 ||
+        c->precision == NPU_TF32;
+    c->kernel_group = layouts[c->precision].kernels;
+    c->channel_group = c->depthwise ? layouts[c->precision].dw_channels
+                                    : layouts[c->precision].channels;
     c->packed_1ch = argb == 8;
     c->sums = misc & 1;
     if (mode != 0 && mode != 3) {
@@ -70,14 +69,13 @@ static bool conv_prepare_mode(NpuTask *t)
         npu_bits(misc, 10, 8) != c->precision) {
         return npu_refuse(t, CORE_MISC_CFG, "mixed precisions");
     }
-    if (c->precision > NPU_FP16 ||
-        (c->precision == NPU_INT16 && c->depthwise)) {
+    if (!c->channel_group) {
         return npu_refuse(t, CNA_CONV_CON1, "precision");
     }
     if (con1 & (1 << 16)) {
         return npu_refuse(t, CNA_CONV_CON1, "deconvolution");
     }
-    if ((argb && argb != 8) || (argb && (c->depthwise || c->esize != 1)) ||
+    if ((argb && (argb != 8 || c->depthwise || c->precision != NPU_INT8)) ||
         !!argb != !!(con1 & (1 << 30))) {
         return npu_refuse(t, CNA_CONV_CON1, "packed input mode");
     }
@@ -133,8 +131,9 @@ static bool conv_prepare_shape(NpuTask *t)
         ((uint32_t)c->out_w * c->out_h & 0x3fffff)) {
         return npu_refuse(t, CNA_DATA_SIZE3, "output size against CORE");
     }
-    if (c->pad && c->esize == 2 && c->pad >> 16 != (c->pad & 0xffff)) {
-        return npu_refuse(t, CNA_PAD_CON1, "pad lanes of 16-bit input");
+    if (c->pad && c->bits != 8 &&
+        (c->bits != 16 || c->pad >> 16 != (c->pad & 0xffff))) {
+        return npu_refuse(t, CNA_PAD_CON1, "pad lanes of this precision");
     }
     return true;
 }
@@ -154,13 +153,13 @@ static bool conv_prepare_cvt(NpuTask *t)
     c->cvt_offset = (int16_t)con1;
     c->cvt_lanes = npu_bits(REG(t, CNA_CVT_CON5), 15, 0);
     if (!c->cvt) {
-        if (c->esize == 1 && !c->cvt_signed) {
+        if (!c->is_float && !c->cvt_signed) {
             return npu_refuse(t, CNA_CVT_CON0, "unsigned input, no converter");
         }
         return true;
     }
-    if (c->esize != 1) {
-        return npu_refuse(t, CNA_CVT_CON0, "converter of 16-bit input");
+    if (c->precision != NPU_INT8) {
+        return npu_refuse(t, CNA_CVT_CON0, "converter of this precision");
     }
     /* Which of the four constants serves which lane is known for lane 0. */
     if (!c->packed_1ch) {
@@ -207,7 +206,7 @@ static bool conv_feature_cube(NpuTask *t, NpuCube *cube, uint32_t *group)
     }
     c->fetch_w = MIN(c->in_w, dma_w);
     cube->row_bytes = (size_t)c->fetch_w * NPU_ATOM;
-    cube->surfaces = DIV_ROUND_UP(c->in_c * c->esize, NPU_ATOM);
+    cube->surfaces = DIV_ROUND_UP(c->in_c * c->bits, NPU_ATOM * 8);
     cube->line_stride = (group_off ? line : dma_w) * NPU_ATOM;
     cube->surf_stride = (dma_w * (group_off ? 1 : 4) + surf) * NPU_ATOM;
     *group = group_off ? line * 4 * NPU_ATOM : line * NPU_ATOM;
@@ -258,7 +257,7 @@ static bool conv_fetch_weights(NpuTask *t)
     if (c->packed_1ch) {
         c->lanes_used = 1;
     } else if (c->precision == NPU_INT8 && real > 16 && real < c->in_c &&
-               c->in_c <= channel_group(c)) {
+               c->in_c <= c->channel_group) {
         c->weight_c = c->lanes_used = real;
     }
     if (REG(t, CNA_DCOMP_CTRL) || REG(t, CNA_DCOMP_REGNUM)) {
@@ -271,10 +270,11 @@ static bool conv_fetch_weights(NpuTask *t)
         return npu_refuse(t, CNA_CBUF_CON0, "FC_DATA_BANK");
     }
     if (npu_bits(REG(t, CNA_WEIGHT_SIZE1), 18, 0) !=
-        ((uint32_t)c->taps * c->in_c * c->esize & 0x7ffff)) {
+        ((uint32_t)DIV_ROUND_UP(c->taps * c->in_c * c->bits, 8) & 0x7ffff)) {
         return npu_refuse(t, CNA_WEIGHT_SIZE1, "bytes per kernel");
     }
-    size = (uint64_t)c->taps * c->weight_c * c->esize * c->kernels;
+    size = DIV_ROUND_UP((uint64_t)c->taps * c->weight_c * c->kernels *
+                        c->bits, 8);
     if (REG(t, CNA_WEIGHT_SIZE0) < size) {
         return npu_refuse(t, CNA_WEIGHT_SIZE0, "fewer weights than needed");
     }
@@ -288,43 +288,41 @@ static bool conv_alloc(NpuTask *t)
 {
     NpuConv *c = &t->conv;
     uint64_t pixels = (uint64_t)c->in_w * c->in_h;
-    int groups = DIV_ROUND_UP(c->in_c, 32);
+    int groups = DIV_ROUND_UP(c->in_c, c->channel_group);
     uint64_t rows = c->depthwise ? c->taps : ROUND_UP(c->kernels, 16);
     uint64_t row = c->depthwise ? c->in_c : ROUND_UP(c->taps * c->in_c, 32);
     uint64_t patch = c->depthwise ? 64 : row * c->out_w;
 
-    if (c->precision != NPU_FP16) {
+    if (!c->is_float) {
         c->feat = npu_alloc(t, CNA_DATA_SIZE0, pixels * c->in_c * 2);
         c->weights = npu_alloc(t, CNA_WEIGHT_SIZE2, rows * row * 2);
         c->patch = npu_alloc(t, CNA_DATA_SIZE2, patch * 2);
         return c->feat && c->weights && c->patch;
     }
-    c->feat_d = npu_alloc(t, CNA_DATA_SIZE0, pixels * c->in_c * 8);
-    c->weights_d = npu_alloc(t, CNA_WEIGHT_SIZE2, rows * row * 8);
-    c->patch_d = npu_alloc(t, CNA_DATA_SIZE2, row * 8);
-    c->feat_lsb = npu_alloc(t, CNA_DATA_SIZE0, pixels * groups);
-    c->feat_msb = npu_alloc(t, CNA_DATA_SIZE0, pixels * groups);
     c->runs = c->taps * groups;
-    c->weights_lsb = npu_alloc(t, CNA_WEIGHT_SIZE2, rows * c->runs);
-    c->weights_msb = npu_alloc(t, CNA_WEIGHT_SIZE2, rows * c->runs);
-    c->patch_lsb = npu_alloc(t, CNA_DATA_SIZE2, c->runs);
-    c->patch_msb = npu_alloc(t, CNA_DATA_SIZE2, c->runs);
-    return c->feat_d && c->weights_d && c->patch_d && c->feat_lsb &&
-        c->feat_msb && c->weights_lsb && c->weights_msb && c->patch_lsb &&
-        c->patch_msb;
+    c->feat_f = npu_alloc(t, CNA_DATA_SIZE0, pixels * c->in_c * 8);
+    c->weights_f = npu_alloc(t, CNA_WEIGHT_SIZE2, rows * row * 8);
+    c->patch_f = npu_alloc(t, CNA_DATA_SIZE2, row * 8);
+    c->feat_span = npu_alloc(t, CNA_DATA_SIZE0,
+                             pixels * groups * sizeof(NpuSpan));
+    c->weights_span = npu_alloc(t, CNA_WEIGHT_SIZE2,
+                                rows * c->runs * sizeof(NpuSpan));
+    c->patch_span = npu_alloc(t, CNA_DATA_SIZE2, c->runs * sizeof(NpuSpan));
+    return c->feat_f && c->weights_f && c->patch_f && c->feat_span &&
+        c->weights_span && c->patch_span;
 }
 
 /*
- * The MAC array takes 32 channels by 32 kernels of one pixel and tap a cycle
- * at int8, half the kernels at 16 bits; depthwise one channel group.
+ * The MAC array takes one channel group of one kernel group, one pixel and
+ * one tap a cycle; depthwise one channel group.
  */
 static void conv_cost(NpuTask *t)
 {
     const NpuConv *c = &t->conv;
-    uint64_t steps = DIV_ROUND_UP(c->in_c, channel_group(c));
+    uint64_t steps = DIV_ROUND_UP(c->in_c, c->channel_group);
 
     if (!c->depthwise) {
-        steps *= DIV_ROUND_UP(c->kernels, kernel_group(c));
+        steps *= DIV_ROUND_UP(c->kernels, c->kernel_group);
     }
     t->cost.mac_cycles = steps * c->taps * c->out_w * c->out_h;
 }
@@ -341,541 +339,11 @@ bool npu_conv_prepare(NpuTask *t)
         !conv_fetch_features(t) || !conv_alloc(t)) {
         return false;
     }
-    if (c->precision == NPU_FP16 && c->truncate) {
-        return npu_refuse(t, CORE_CLIP_TRUNCATE, "truncation of fp16");
+    if (c->is_float && c->truncate) {
+        return npu_refuse(t, CORE_CLIP_TRUNCATE, "truncation of float");
     }
     conv_cost(t);
     return true;
-}
-
-/* ---- computation ---- */
-
-static int16_t conv_convert(const NpuConv *c, uint8_t raw, int lane)
-{
-    int64_t v = c->cvt_signed ? (int8_t)raw : raw;
-
-    if (!c->cvt || !(c->cvt_lanes >> lane & 1)) {
-        return (int8_t)raw;
-    }
-    if (c->cvt_add_first) {
-        v += c->cvt_offset;
-    }
-    v *= c->cvt_scale;
-    v = c->cvt_half_up ? npu_shift_up(v, c->cvt_shift)
-                       : npu_shift_even(v, c->cvt_shift);
-    if (!c->cvt_add_first) {
-        v += c->cvt_offset;
-    }
-    return npu_sat(v, 8);
-}
-
-/* Pad value of one channel, in the domain behind the converter. */
-static int16_t conv_pad(const NpuConv *c, int channel)
-{
-    int byte = 0;
-
-    if (channel >= c->lanes_used) {
-        return 0;
-    }
-    if (c->esize == 2) {
-        return (int16_t)c->pad;
-    }
-    if (c->depthwise && channel % 64 < 32) {
-        byte = channel & 1;
-    }
-    return (int8_t)(c->pad >> (8 * byte));
-}
-
-/* Surfaces of atoms in memory become [y][x][c]. */
-static void conv_sort_features(NpuConv *c)
-{
-    int c2 = NPU_ATOM / c->esize;
-
-    for (int y = 0; y < c->in_h; y++) {
-        for (int x = 0; x < c->in_w; x++) {
-            int16_t *dst = c->feat + ((size_t)y * c->in_w + x) * c->in_c;
-
-            for (int ch = 0; ch < c->in_c; ch++) {
-                const uint8_t *src;
-
-                if (x >= c->fetch_w || ch >= c->lanes_used) {
-                    dst[ch] = conv_pad(c, ch);
-                    continue;
-                }
-                if (c->packed_1ch) {
-                    src = c->raw_feat + (size_t)y * c->in_w + x;
-                } else {
-                    src = c->raw_feat + ch % c2 * c->esize + NPU_ATOM *
-                        (((size_t)(ch / c2) * c->in_h + y) * c->fetch_w + x);
-                }
-                dst[ch] = c->esize == 2 ? (int16_t)npu_le16(src)
-                                        : conv_convert(c, *src, ch % c2);
-            }
-        }
-    }
-}
-
-static int16_t conv_weight(const NpuConv *c, const uint8_t *p)
-{
-    return c->esize == 2 ? (int16_t)npu_le16(p) : (int8_t)*p;
-}
-
-/*
- * Walks the weights in memory order: kernel groups, channel groups, taps,
- * kernels, channels, from the outside to the inside.
- */
-static void conv_sort_weights(NpuConv *c)
-{
-    const uint8_t *p = c->raw_weights;
-    int kg = kernel_group(c), cg = channel_group(c);
-
-    for (int k0 = 0; k0 < c->kernels; k0 += kg) {
-        int k1 = MIN(k0 + kg, c->kernels);
-
-        for (int c0 = 0; c0 < c->weight_c; c0 += cg) {
-            int c1 = MIN(c0 + cg, c->weight_c);
-
-            for (int tap = 0; tap < c->taps; tap++) {
-                for (int k = k0; k < k1; k++) {
-                    int16_t *dst = c->weights + (size_t)tap * c->in_c +
-                        (c->depthwise ? 0 : (size_t)k * c->k_len);
-
-                    for (int ch = c0; ch < c1; ch++, p += c->esize) {
-                        dst[ch] = conv_weight(c, p);
-                    }
-                }
-            }
-        }
-    }
-}
-
-/* The same for fp16: direct weights become [group of 16][run][channel][16]. */
-static void conv_sort_weights_f(NpuConv *c)
-{
-    const uint8_t *p = c->raw_weights;
-    double *group = c->weights_d;
-
-    for (int k0 = 0; k0 < (c->depthwise ? 1 : c->kernels); k0 += 16) {
-        int k1 = MIN(k0 + 16, c->kernels), run = 0;
-        double *d = group;
-
-        for (int c0 = 0; c0 < c->in_c; c0 += 32) {
-            int width = MIN(32, c->in_c - c0);
-
-            for (int tap = 0; tap < c->taps; tap++, run++) {
-                for (int k = k0; k < k1; k++) {
-                    int8_t *lsb = &c->weights_lsb[(size_t)k0 / 16 * c->runs +
-                                                  run];
-                    int8_t *msb = &c->weights_msb[(size_t)k0 / 16 * c->runs +
-                                                  run];
-
-                    if (k == k0) {
-                        *lsb = 60;
-                        *msb = -60;
-                    }
-                    for (int ch = 0; ch < width; ch++, p += 2) {
-                        double v = npu_half_to_float(npu_le16(p));
-                        int8_t l, m;
-
-                        npu_half_span(npu_le16(p), &l, &m);
-                        *lsb = MIN(*lsb, l);
-                        *msb = MAX(*msb, m);
-                        if (c->depthwise) {
-                            c->weights_d[(size_t)tap * c->in_c + c0 + ch] = v;
-                        } else {
-                            d[ch * 16 + k - k0] = v;
-                        }
-                    }
-                }
-                d += width * 16;
-            }
-        }
-        group = d;
-    }
-}
-
-static void conv_sort_features_f(NpuConv *c)
-{
-    int groups = DIV_ROUND_UP(c->in_c, 32);
-    uint16_t pad = conv_pad(c, 0);
-
-    for (size_t i = 0; i < (size_t)c->in_w * c->in_h; i++) {
-        size_t x = i % c->in_w, y = i / c->in_w;
-
-        for (int ch = 0; ch < c->in_c; ch++) {
-            size_t g = i * groups + ch / 32;
-            uint16_t h = pad;
-            int8_t l, m;
-
-            if (x < c->fetch_w) {
-                h = npu_le16(c->raw_feat + ch % 8 * 2 + NPU_ATOM *
-                             (((size_t)(ch / 8) * c->in_h + y) * c->fetch_w +
-                              x));
-            }
-            npu_half_span(h, &l, &m);
-            if (ch % 32 == 0) {
-                c->feat_lsb[g] = l;
-                c->feat_msb[g] = m;
-            }
-            c->feat_lsb[g] = MIN(c->feat_lsb[g], l);
-            c->feat_msb[g] = MAX(c->feat_msb[g], m);
-            c->feat_d[i * c->in_c + ch] = npu_half_to_float(h);
-        }
-    }
-}
-
-/* Turns the raw copies into what the row functions read. */
-bool npu_conv_start(NpuConv *c)
-{
-    if (c->precision == NPU_FP16) {
-        conv_sort_features_f(c);
-        conv_sort_weights_f(c);
-    } else {
-        c->k_len = ROUND_UP(c->taps * c->in_c, 32);
-        conv_sort_features(c);
-        conv_sort_weights(c);
-    }
-    g_free(c->raw_feat);
-    g_free(c->raw_weights);
-    c->raw_feat = c->raw_weights = NULL;
-    return true;
-}
-
-static bool conv_inside(const NpuConv *c, int x, int y)
-{
-    return x >= 0 && x < c->in_w && y >= 0 && y < c->in_h;
-}
-
-/*
- * The features each output pixel of a row sees, one dot product long each.
- * A 1x1 kernel without padding sees the feature row itself.
- */
-static const int16_t *conv_patches(NpuConv *c, int oy, size_t *pitch)
-{
-    size_t bytes = (size_t)c->in_c * 2;
-    int16_t *dst = c->patch;
-
-    if (c->taps == 1 && !c->pad_l && !c->pad_t && c->k_len == c->in_c &&
-        (c->out_w - 1) * c->stride_x < c->in_w &&
-        oy * c->stride_y < c->in_h) {
-        *pitch = (size_t)c->stride_x * c->in_c;
-        return c->feat + (size_t)oy * c->stride_y * c->in_w * c->in_c;
-    }
-    for (int ox = 0; ox < c->out_w; ox++) {
-        for (int tap = 0; tap < c->taps; tap++) {
-            int x = ox * c->stride_x - c->pad_l + tap % c->kw * c->dil_x;
-            int y = oy * c->stride_y - c->pad_t + tap / c->kw * c->dil_y;
-
-            if (conv_inside(c, x, y)) {
-                memcpy(dst + (size_t)tap * c->in_c,
-                       c->feat + ((size_t)y * c->in_w + x) * c->in_c, bytes);
-            } else {
-                for (int ch = 0; ch < c->in_c; ch++) {
-                    dst[(size_t)tap * c->in_c + ch] = conv_pad(c, ch);
-                }
-            }
-        }
-        dst += c->k_len;
-    }
-    *pitch = c->k_len;
-    return c->patch;
-}
-
-/* Two pixels by four kernels; @k is a multiple of 32. */
-NPU_HOT
-static void dot_2x4(const int16_t *x0, const int16_t *x1, const int16_t *w,
-                    size_t wp, int k, int32_t *a0, int32_t *a1)
-{
-    const int16_t *w0 = w, *w1 = w + wp, *w2 = w + 2 * wp, *w3 = w + 3 * wp;
-    int32_t s00 = 0, s01 = 0, s02 = 0, s03 = 0;
-    int32_t s10 = 0, s11 = 0, s12 = 0, s13 = 0;
-
-    for (int i = 0; i < k; i++) {
-        s00 += x0[i] * w0[i];
-        s01 += x0[i] * w1[i];
-        s02 += x0[i] * w2[i];
-        s03 += x0[i] * w3[i];
-        s10 += x1[i] * w0[i];
-        s11 += x1[i] * w1[i];
-        s12 += x1[i] * w2[i];
-        s13 += x1[i] * w3[i];
-    }
-    a0[0] = s00;
-    a0[1] = s01;
-    a0[2] = s02;
-    a0[3] = s03;
-    a1[0] = s10;
-    a1[1] = s11;
-    a1[2] = s12;
-    a1[3] = s13;
-}
-
-static int32_t conv_clip(const NpuConv *c, int64_t v)
-{
-    v = c->truncate_half_up ? npu_shift_up(v, c->truncate)
-                            : npu_shift_even(v, c->truncate);
-    return npu_sat(v, 32);
-}
-
-static int64_t dot_wide(const int16_t *x, const int16_t *w, int k)
-{
-    int64_t s = 0;
-
-    for (int i = 0; i < k; i++) {
-        s += x[i] * w[i];
-    }
-    return s;
-}
-
-NPU_HOT
-static int64_t sum_row(const int16_t *x, int k)
-{
-    int64_t total = 0;
-
-    while (k > 0) {
-        int n = MIN(k, 4096);
-        int32_t s = 0;
-
-        for (int i = 0; i < n; i++) {
-            s += x[i];
-        }
-        total += s;
-        x += n;
-        k -= n;
-    }
-    return total;
-}
-
-static void conv_row_direct(NpuConv *c, int oy, int32_t *acc, int32_t *sums)
-{
-    /* int32 holds 65536 products of int8 values; longer sums go wide */
-    bool wide = c->esize == 2 || c->k_len > 65536;
-    size_t pitch;
-    const int16_t *patch = conv_patches(c, oy, &pitch);
-    int n4 = ROUND_UP(c->kernels, 4);
-
-    for (int ox = 0; ox < c->out_w && !npu_is_cancelled(c->cancelled);
-         ox += 2) {
-        const int16_t *x0 = patch + ox * pitch;
-        int odd = ox + 1 < c->out_w;
-        const int16_t *x1 = x0 + odd * pitch;
-        int32_t *a0 = acc + (size_t)ox * n4, *a1 = a0 + (odd ? n4 : 0);
-
-        for (int k = 0; k < n4; k += 4) {
-            const int16_t *w = c->weights + (size_t)k * c->k_len;
-
-            if (!wide) {
-                dot_2x4(x0, x1, w, c->k_len, c->k_len, a0 + k, a1 + k);
-                continue;
-            }
-            for (int j = 0; j < 4; j++) {
-                a0[k + j] = conv_clip(c, dot_wide(x0, w + j * c->k_len,
-                                                  c->k_len));
-                a1[k + j] = conv_clip(c, dot_wide(x1, w + j * c->k_len,
-                                                  c->k_len));
-            }
-        }
-        if (c->sums) {
-            sums[ox] = conv_clip(c, sum_row(x0, c->k_len));
-            if (odd) {
-                sums[ox + 1] = conv_clip(c, sum_row(x1, c->k_len));
-            }
-        }
-    }
-    if (!wide && c->truncate) {
-        for (size_t i = 0; i < (size_t)c->out_w * n4; i++) {
-            acc[i] = conv_clip(c, acc[i]);
-        }
-    }
-}
-
-NPU_HOT
-static void dw_tap(const int16_t *x, const int16_t *w, int n,
-                   int32_t *acc, int32_t *sums)
-{
-    for (int i = 0; i < n; i++) {
-        acc[i] += x[i] * w[i];
-        sums[i] += x[i];
-    }
-}
-
-/* Sums have one entry per channel here, as the accumulators have. */
-static void conv_row_dw(NpuConv *c, int oy, int32_t *acc, int32_t *sums)
-{
-    int16_t pad[64];
-    size_t n = (size_t)c->out_w * c->in_c;
-
-    for (int i = 0; i < 64; i++) {
-        pad[i] = conv_pad(c, i);
-    }
-    memset(acc, 0, n * 4);
-    memset(sums, 0, n * 4);
-    for (int ox = 0; ox < c->out_w && !npu_is_cancelled(c->cancelled); ox++) {
-        int32_t *a = acc + (size_t)ox * c->in_c;
-        int32_t *s = sums + (size_t)ox * c->in_c;
-
-        for (int tap = 0; tap < c->taps; tap++) {
-            int x = ox * c->stride_x - c->pad_l + tap % c->kw * c->dil_x;
-            int y = oy * c->stride_y - c->pad_t + tap / c->kw * c->dil_y;
-            const int16_t *w = c->weights + (size_t)tap * c->in_c;
-
-            if (conv_inside(c, x, y)) {
-                dw_tap(c->feat + ((size_t)y * c->in_w + x) * c->in_c, w,
-                       c->in_c, a, s);
-                continue;
-            }
-            for (int ch = 0; ch < c->in_c; ch += 64) {
-                dw_tap(pad, w + ch, MIN(64, c->in_c - ch), a + ch, s + ch);
-            }
-        }
-    }
-    for (size_t i = 0; c->truncate && i < n; i++) {
-        acc[i] = conv_clip(c, acc[i]);
-        sums[i] = conv_clip(c, sums[i]);
-    }
-}
-
-/*
- * One output row.  Direct: @acc is [x][kernels rounded up to 4], @sums [x].
- * Depthwise: both are [x][channels].
- */
-void npu_conv_row(NpuConv *c, int oy, int32_t *acc, int32_t *sums)
-{
-    if (c->depthwise) {
-        conv_row_dw(c, oy, acc, sums);
-    } else {
-        conv_row_direct(c, oy, acc, sums);
-    }
-}
-
-/*
- * Four doubles, anywhere in memory; where the host has no such vectors the
- * compiler splits them.
- */
-typedef double NpuVec __attribute__((vector_size(32), aligned(8), may_alias));
-
-NPU_HOT
-static void fma_16(const double *x, const double *w, int n, double *sum)
-{
-    NpuVec s0 = { 0 }, s1 = { 0 }, s2 = { 0 }, s3 = { 0 };
-
-    for (int i = 0; i < n; i++, w += 16) {
-        s0 += *(const NpuVec *)w * x[i];
-        s1 += *(const NpuVec *)(w + 4) * x[i];
-        s2 += *(const NpuVec *)(w + 8) * x[i];
-        s3 += *(const NpuVec *)(w + 12) * x[i];
-    }
-    *(NpuVec *)sum = s0;
-    *(NpuVec *)(sum + 4) = s1;
-    *(NpuVec *)(sum + 8) = s2;
-    *(NpuVec *)(sum + 12) = s3;
-}
-
-/*
- * Partial sums of one run for 16 kernels.  When no bit of any product can be
- * more than 52 bits from the top of the sum, double arithmetic is exact and
- * the order does not matter.
- */
-static void conv_run(const double *x, const double *w, int n, int span,
-                     float *acc)
-{
-    double sum[16];
-
-    if (span <= 46) {
-        fma_16(x, w, n, sum);
-        for (int j = 0; j < 16; j++) {
-            acc[j] += (float)sum[j];
-        }
-        return;
-    }
-    for (int j = 0; j < 16; j++) {
-        acc[j] += npu_exact_dot(x, w + j, 16, n);
-    }
-}
-
-/* Runs of one output pixel: channel groups outside, taps inside. */
-static void conv_patch_f(NpuConv *c, int ox, int oy)
-{
-    int groups = DIV_ROUND_UP(c->in_c, 32), run = 0;
-    uint16_t pad = conv_pad(c, 0);
-    double *dst = c->patch_d;
-
-    for (int c0 = 0; c0 < c->in_c; c0 += 32) {
-        int width = MIN(32, c->in_c - c0);
-
-        for (int tap = 0; tap < c->taps; tap++, run++, dst += width) {
-            int x = ox * c->stride_x - c->pad_l + tap % c->kw * c->dil_x;
-            int y = oy * c->stride_y - c->pad_t + tap / c->kw * c->dil_y;
-            size_t i = (size_t)y * c->in_w + x;
-
-            if (conv_inside(c, x, y)) {
-                memcpy(dst, c->feat_d + i * c->in_c + c0, width * 8);
-                c->patch_lsb[run] = c->feat_lsb[i * groups + c0 / 32];
-                c->patch_msb[run] = c->feat_msb[i * groups + c0 / 32];
-                continue;
-            }
-            for (int ch = 0; ch < width; ch++) {
-                dst[ch] = npu_half_to_float(pad);
-            }
-            npu_half_span(pad, &c->patch_lsb[run], &c->patch_msb[run]);
-        }
-    }
-}
-
-static void conv_row_dw_f(NpuConv *c, int oy, float *acc)
-{
-    float pad = npu_half_to_float(conv_pad(c, 0));
-
-    for (int ox = 0; ox < c->out_w && !npu_is_cancelled(c->cancelled);
-         ox++, acc += c->in_c) {
-        memset(acc, 0, c->in_c * sizeof(*acc));
-        for (int tap = 0; tap < c->taps; tap++) {
-            int x = ox * c->stride_x - c->pad_l + tap % c->kw * c->dil_x;
-            int y = oy * c->stride_y - c->pad_t + tap / c->kw * c->dil_y;
-            const double *w = c->weights_d + (size_t)tap * c->in_c;
-            const double *f = c->feat_d +
-                ((size_t)y * c->in_w + x) * c->in_c;
-            bool inside = conv_inside(c, x, y);
-
-            for (int ch = 0; ch < c->in_c; ch++) {
-                /* the product is exact in fp32 */
-                acc[ch] += (float)((inside ? f[ch] : pad) * w[ch]);
-            }
-        }
-    }
-}
-
-/* One output row of an fp16 convolution, same layout as the integer one. */
-void npu_conv_row_f(NpuConv *c, int oy, float *acc)
-{
-    int n4 = ROUND_UP(c->kernels, 4);
-
-    if (c->depthwise) {
-        conv_row_dw_f(c, oy, acc);
-        return;
-    }
-    for (int ox = 0; ox < c->out_w && !npu_is_cancelled(c->cancelled);
-         ox++, acc += n4) {
-        const double *w = c->weights_d;
-
-        conv_patch_f(c, ox, oy);
-        for (int k0 = 0; k0 < c->kernels; k0 += 16) {
-            const int8_t *lsb = c->weights_lsb + (size_t)k0 / 16 * c->runs;
-            const int8_t *msb = c->weights_msb + (size_t)k0 / 16 * c->runs;
-            const double *x = c->patch_d;
-            float sum[16] = { 0 };
-
-            for (int r = 0; r < c->runs; r++) {
-                int width = MIN(32, c->in_c - r / c->taps * 32);
-                int span = c->patch_msb[r] + msb[r] - c->patch_lsb[r] - lsb[r];
-
-                conv_run(x, w, width, span, sum);
-                x += width;
-                w += width * 16;
-            }
-            memcpy(acc + k0, sum, MIN(16, n4 - k0) * sizeof(*sum));
-        }
-    }
 }
 
 void npu_conv_free(NpuConv *c)
@@ -885,13 +353,10 @@ void npu_conv_free(NpuConv *c)
     g_free(c->feat);
     g_free(c->weights);
     g_free(c->patch);
-    g_free(c->feat_d);
-    g_free(c->weights_d);
-    g_free(c->patch_d);
-    g_free(c->feat_lsb);
-    g_free(c->feat_msb);
-    g_free(c->weights_lsb);
-    g_free(c->weights_msb);
-    g_free(c->patch_lsb);
-    g_free(c->patch_msb);
+    g_free(c->feat_f);
+    g_free(c->weights_f);
+    g_free(c->patch_f);
+    g_free(c->feat_span);
+    g_free(c->weights_span);
+    g_free(c->patch_span);
 }

@@ -44,6 +44,26 @@ static int precision_size(int precision)
     }
 }
 
+/* What the DPU calls the precision of the convolution before it. */
+static int dpu_precision(int conv)
+{
+    return conv == NPU_TF32 ? NPU_FP32 : conv;
+}
+
+/* Inputs with a single way out */
+static bool dpu_has_output(const NpuTask *t)
+{
+    switch (t->has_conv ? t->conv.precision : NPU_INT8) {
+    case NPU_INT4:
+        return t->dpu.out_precision == NPU_INT16;
+    case NPU_BF16:
+    case NPU_TF32:
+        return t->dpu.out_precision == NPU_FP32;
+    default:
+        return true;
+    }
+}
+
 static bool dpu_prepare_mode(NpuTask *t)
 {
     NpuDpu *d = &t->dpu;
@@ -53,7 +73,7 @@ static bool dpu_prepare_mode(NpuTask *t)
 
     d->flying = mode & 1;
     d->depthwise = npu_bits(mode, 4, 3) == 3;
-    d->is_float = proc == NPU_FP16 || proc == NPU_FP32;
+    d->is_float = proc == NPU_FP16 || proc == NPU_BF16 || proc == NPU_FP32;
     d->out_precision = npu_bits(format, 31, 29);
     d->out_size = precision_size(d->out_precision);
     if (d->flying == t->has_conv) {
@@ -68,14 +88,14 @@ static bool dpu_prepare_mode(NpuTask *t)
     if (npu_bits(mode, 4, 3) != 0 && !d->depthwise) {
         return npu_refuse(t, DPU_FEATURE_MODE, "convolution mode");
     }
-    if (t->has_conv && (d->depthwise != t->conv.depthwise ||
-                        proc != t->conv.precision)) {
-        return npu_refuse(t, DPU_DATA_FORMAT, "mode or precision against CNA");
+    if (t->has_conv && d->depthwise != t->conv.depthwise) {
+        return npu_refuse(t, DPU_FEATURE_MODE, "convolution mode");
     }
-    if (proc == NPU_BF16 || proc > NPU_FP32) {
+    if (t->has_conv ? proc != dpu_precision(t->conv.precision)
+                    : proc == NPU_BF16 || proc > NPU_FP32) {
         return npu_refuse(t, DPU_DATA_FORMAT, "precision");
     }
-    if (!d->out_size || (format & 8)) {
+    if (!d->out_size || (format & 8) || !dpu_has_output(t)) {
         return npu_refuse(t, DPU_DATA_FORMAT, "output precision");
     }
     d->out_c2 = NPU_ATOM / d->out_size;
@@ -128,8 +148,7 @@ static bool dpu_prepare_groups(NpuTask *t)
         d->group_atoms = d->size_e + 1;
         return true;
     }
-    group = t->conv.precision == NPU_INT8 ? 32 : 16;
-    group *= d->depthwise ? 2 : 1;
+    group = t->conv.kernel_group * (d->depthwise ? 2 : 1);
     d->group_atoms = group / d->out_c2;
     if (d->c % group) {
         return npu_refuse(t, DPU_CUBE_CHANNEL, "channels not in full groups");

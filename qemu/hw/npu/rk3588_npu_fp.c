@@ -9,6 +9,7 @@
 
 #include "qemu/osdep.h"
 #include <math.h>
+#include "qemu/host-utils.h"
 #include "rk3588_npu_internal.h"
 
 float npu_bits_to_float(uint32_t bits)
@@ -65,72 +66,92 @@ uint16_t npu_float_to_half(float f)
 }
 
 /*
- * Exponents of the lowest and highest set bit.  Zero reaches nowhere; NaN and
- * infinity reach so far that no sum with them is taken for exact.
+ * Zero reaches nowhere; NaN and infinity reach so far that no sum with them
+ * is taken for exact.
  */
-void npu_half_span(uint16_t h, int8_t *lsb, int8_t *msb)
+NpuSpan npu_span(double v)
 {
-    int exp = h >> 10 & 0x1f;
-    uint32_t man = h & 0x3ff;
+    uint64_t bits, man;
+    int exp;
 
-    if (exp == 31) {
-        *lsb = -100;
-        *msb = 100;
-    } else if (!exp && !man) {
-        *lsb = 60;
-        *msb = -60;
-    } else {
-        int unit = exp ? exp - 25 : -24;
-
-        man |= exp ? 0x400 : 0;
-        *lsb = unit + __builtin_ctz(man);
-        *msb = unit + 31 - __builtin_clz(man);
+    memcpy(&bits, &v, sizeof(bits));
+    exp = bits >> 52 & 0x7ff;
+    man = (bits & 0xfffffffffffffull) | 1ull << 52;
+    if (exp == 0x7ff) {
+        return (NpuSpan) { .lsb = -1000, .msb = 1000 };
     }
+    if (exp == 0) {
+        return (NpuSpan) { .lsb = 2000, .msb = -2000 };
+    }
+    return (NpuSpan) { .lsb = exp - 1075 + ctz64(man), .msb = exp - 1023 };
+}
+
+void npu_span_add(NpuSpan *s, double v)
+{
+    NpuSpan n = npu_span(v);
+
+    s->lsb = MIN(s->lsb, n.lsb);
+    s->msb = MAX(s->msb, n.msb);
+}
+
+int npu_span_product(const NpuSpan *a, const NpuSpan *b)
+{
+    return a->msb + b->msb - a->lsb - b->lsb;
 }
 
 /*
- * Sum of at most 32 products of fp16 values, exact, rounded once to fp32.
- * In units of 2^-48 every product is an integer below 2^80; the sum is kept
- * in two words of 40 bits and more.
+ * Parts that do not overlap, the largest last, as one double that rounds to
+ * fp32 as their sum does: cut off, with the last bit set for what was cut.
+ */
+static double round_to_odd(const double *part, int parts)
+{
+    double sum = part[--parts], rest = 0;
+    uint64_t bits;
+
+    while (parts && rest == 0) {
+        double a = sum, b = part[--parts];
+
+        sum = a + b;
+        rest = b - (sum - a);
+    }
+    memcpy(&bits, &sum, sizeof(bits));
+    if (rest != 0 && !(bits & 1)) {
+        bits += (rest > 0) == (sum > 0) ? 1 : -1;
+        memcpy(&sum, &bits, sizeof(bits));
+    }
+    return sum;
+}
+
+/*
+ * Sum of at most 32 products, exact, rounded once to fp32.  The products are
+ * exact in double; the sum is kept as parts that do not overlap, each adding
+ * what the one above could not hold.
  */
 float npu_exact_dot(const double *x, const double *w, int stride, int n)
 {
-    const int64_t low_bits = ((int64_t)1 << 40) - 1;
-    int64_t hi = 0, lo = 0;
-    bool negative;
-    uint64_t top;
-    double special = 0;
+    double part[33], plain = 0;
+    int parts = 0;
 
     for (int i = 0; i < n; i++) {
         double p = x[i] * w[i * stride];
-        double q, ip;
+        int kept = 0;
 
-        special += p;
-        if (!isfinite(p)) {
-            continue;
+        plain += p;
+        for (int j = 0; j < parts; j++) {
+            double a = fabs(p) < fabs(part[j]) ? part[j] : p;
+            double b = fabs(p) < fabs(part[j]) ? p : part[j];
+            double sum = a + b, rest = b - (sum - a);
+
+            if (rest != 0) {
+                part[kept++] = rest;
+            }
+            p = sum;
         }
-        /* p = ip * 2^-8 + remainder, both parts exact */
-        q = modf(ldexp(p, 8), &ip);
-        hi += (int64_t)ip;
-        lo += (int64_t)ldexp(q, 40);
+        part[kept++] = p;
+        parts = kept;
     }
-    if (!isfinite(special)) {
-        return special;
+    if (!isfinite(plain)) {
+        return plain;
     }
-    hi += lo >> 40;
-    lo &= low_bits;
-    negative = hi < 0;
-    if (negative) {
-        hi = -hi - (lo != 0);
-        lo = -lo & low_bits;
-    }
-    if (hi < (1 << 23)) {
-        top = (uint64_t)hi << 40 | lo;
-        special = ldexpf(top, -48);
-    } else {
-        /* the lowest bit stands for everything below it */
-        top = (uint64_t)hi << 18 | lo >> 22 | !!(lo & ((1 << 22) - 1));
-        special = ldexpf(top, -26);
-    }
-    return negative ? -special : special;
+    return parts ? round_to_odd(part, parts) : 0;
 }

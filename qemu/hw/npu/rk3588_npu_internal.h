@@ -32,17 +32,23 @@
 /* No single buffer of a task may be larger than this on the host. */
 #define NPU_BUFFER_MAX      (128u * 1024 * 1024)
 
+/* Exponents of the lowest and the highest bit set in any of some numbers */
+typedef struct NpuSpan {
+    int16_t lsb, msb;
+} NpuSpan;
+
 /*
  * The convolution front end: CNA and CORE.
  *
- * Integer features are kept as int16 [y][x][c], fp16 ones as double (exact);
+ * Integer features are kept as int16 [y][x][c], float ones as double (exact);
  * weights in the order the inner loops want.
  */
 typedef struct NpuConv {
     const bool *cancelled;      /* of the task */
-    bool depthwise;
-    int precision;              /* NPU_INT8, NPU_INT16 or NPU_FP16 */
-    int esize;                  /* bytes per element */
+    bool depthwise, is_float;
+    int precision;
+    int bits;                   /* per element */
+    int kernel_group, channel_group;    /* of the weight layout */
 
     int in_w, in_h, in_c;       /* as the convolution sees the input */
     int fetch_w;                /* columns that exist in memory */
@@ -72,10 +78,9 @@ typedef struct NpuConv {
     int16_t *patch;
     int32_t *acc32;
 
-    int runs;                   /* fp16: runs of at most 32 channels */
-    double *feat_d, *weights_d, *patch_d;
-    int8_t *feat_lsb, *feat_msb, *weights_lsb, *weights_msb;
-    int8_t *patch_lsb, *patch_msb;
+    int runs;                   /* float: taps by channel groups */
+    double *feat_f, *weights_f, *patch_f;
+    NpuSpan *feat_span, *weights_span, *patch_span;
 } NpuConv;
 
 /* One arithmetic stage of the DPU (BS or BN). */
@@ -182,10 +187,12 @@ bool npu_fetch_cube(NpuTask *t, const NpuCube *c, uint8_t *buf);
 
 /* rk3588_npu_cna.c */
 bool npu_conv_prepare(NpuTask *t);
-bool npu_conv_start(NpuConv *c);
+void npu_conv_free(NpuConv *c);
+
+/* rk3588_npu_core.c */
+void npu_conv_start(NpuConv *c);
 void npu_conv_row(NpuConv *c, int oy, int32_t *acc, int32_t *sums);
 void npu_conv_row_f(NpuConv *c, int oy, float *acc);
-void npu_conv_free(NpuConv *c);
 
 /* rk3588_npu_dpu.c */
 bool npu_dpu_prepare(NpuTask *t, uint32_t enable);
@@ -202,7 +209,9 @@ float npu_half_to_float(uint16_t h);
 uint16_t npu_float_to_half(float f);
 float npu_bits_to_float(uint32_t bits);
 uint32_t npu_float_to_bits(float f);
-void npu_half_span(uint16_t h, int8_t *lsb, int8_t *msb);
+NpuSpan npu_span(double v);
+void npu_span_add(NpuSpan *s, double v);
+int npu_span_product(const NpuSpan *a, const NpuSpan *b);
 float npu_exact_dot(const double *x, const double *w, int stride, int n);
 
 /* Bits of a register field. */

@@ -226,11 +226,19 @@ static int64_t round_shift(int64_t v, int shift, bool away)
     return whole;
 }
 
-enum { I8, I16, F16, I32 = 4, F32 };
+enum { I8, I16, F16, BF16, I32, F32, I4, TF32 };
 
+static int bits_of(int precision)
+{
+    static const int bits[] = { 8, 16, 16, 16, 32, 32, 4, 32 };
+
+    return bits[precision];
+}
+
+/* Bytes; half ones come to 0 */
 static int size_of(int precision)
 {
-    return precision == I8 ? 1 : precision >= I32 ? 4 : 2;
+    return bits_of(precision) / 8;
 }
 
 /* Byte offset of (c, y, x) in a tensor of atoms; pitches in atoms. */
@@ -245,6 +253,16 @@ static void store(uint8_t *p, int64_t v, int size)
 {
     for (int i = 0; i < size; i++) {
         p[i] = v >> (8 * i);
+    }
+}
+
+/* The same for elements of any width, at a bit; the first has low bits. */
+static void store_bits(uint8_t *m, size_t at, int64_t v, int bits)
+{
+    if (bits == 4) {
+        m[at / 8] |= (v & 15) << at % 8;
+    } else {
+        store(m + at / 8, v, bits / 8);
     }
 }
 
@@ -318,14 +336,39 @@ typedef struct Conv {
     int32_t *e;
 } Conv;
 
+/* Kernels, and channels, of one group of the weights */
+static int kernel_group(const Conv *v)
+{
+    return v->in == I8 ? 32 : v->in == I4 ? 64 : 16;
+}
+
+static int channel_group(const Conv *v)
+{
+    return v->dw && v->in == I8 ? 64 : v->in == TF32 ? 16 : 32;
+}
+
 static int group_of(const Conv *v)
 {
-    return (v->in == I8 ? 32 : 16) * (v->dw ? 2 : 1);
+    return kernel_group(v) * (v->dw ? 2 : 1);
+}
+
+static bool is_float(const Conv *v)
+{
+    return v->in == F16 || v->in == BF16 || v->in == TF32;
+}
+
+static double float_value(const Conv *v, int32_t bits)
+{
+    uint32_t u = v->in == BF16 ? (uint32_t)bits << 16 : bits & ~0x1fff;
+    float f;
+
+    memcpy(&f, &u, 4);
+    return v->in == F16 ? half(bits) : f;
 }
 
 static int padded_ic(const Conv *v)
 {
-    int atom = 16 / size_of(v->in);
+    int atom = 128 / bits_of(v->in);
 
     return v->one_channel ? 16 : DIV_ROUND_UP(v->ic, atom) * atom;
 }
@@ -357,6 +400,13 @@ static int32_t rnd_value(const Conv *v, GRand *r)
         return rnd(r, -128, 127);
     case I16:
         return rnd(r, -32768, 32767);
+    case I4:
+        return rnd(r, -8, 7);
+    case BF16:
+        return float_bits(rnd(r, -128, 128) / 8.0f) >> 16;
+    case TF32:
+        /* bits that must not count */
+        return float_bits(rnd(r, -1000, 1000) / 16.0f) | rnd(r, 0, 0x1fff);
     default:
         return rnd_half(r);
     }
@@ -401,17 +451,18 @@ static void conv_free_data(Conv *v)
 
 static void load_features(const Conv *v)
 {
-    int size = size_of(v->in), ic = padded_ic(v);
-    size_t bytes = (size_t)v->w * v->h * ic * size;
+    int bits = bits_of(v->in), ic = padded_ic(v), c2 = 128 / bits;
+    size_t bytes = (size_t)v->w * v->h * ic * bits / 8;
     g_autofree uint8_t *m = g_malloc0(bytes);
 
     for (int c = 0; c < (v->one_channel ? 1 : ic); c++) {
         for (int y = 0; y < v->h; y++) {
             for (int x = 0; x < v->w; x++) {
-                size_t at = v->one_channel ? y * v->w + x :
-                    cube(c, y, x, v->w, v->w * v->h, size);
+                size_t at = v->one_channel ? (y * v->w + x) * 8 :
+                    ((size_t)(c / c2 * v->h + y) * v->w + x) * 128 +
+                    c % c2 * bits;
 
-                store(m + at, v->x[x_index(v, c, y, x)], size);
+                store_bits(m, at, v->x[x_index(v, c, y, x)], bits);
             }
         }
     }
@@ -421,32 +472,30 @@ static void load_features(const Conv *v)
 /* Kernel groups, channel groups, taps, kernels, channels: outside to inside */
 static void load_weights(const Conv *v)
 {
-    int size = size_of(v->in), ic = padded_ic(v), rows = kernels_of(v);
-    int kg = v->in == I8 ? 32 : 16;
-    int cg = v->dw && v->in == I8 ? 64 : 32;
-    g_autoptr(GByteArray) m = g_byte_array_new();
+    int bits = bits_of(v->in), ic = padded_ic(v), rows = kernels_of(v);
+    int kg = kernel_group(v), cg = channel_group(v);
+    size_t bytes = DIV_ROUND_UP((size_t)rows * ic * v->kh * v->kw * bits, 8);
+    g_autofree uint8_t *m = g_malloc0(bytes);
+    size_t at = 0;
 
     for (int o0 = 0; o0 < rows; o0 += kg) {
         for (int i0 = 0; i0 < ic; i0 += cg) {
             for (int t = 0; t < v->kh * v->kw; t++) {
                 for (int o = o0; o < MIN(rows, o0 + kg); o++) {
-                    for (int i = i0; i < MIN(ic, i0 + cg); i++) {
-                        uint8_t e[4];
-
-                        store(e, v->wt[w_index(v, o, i, t / v->kw,
-                                               t % v->kw)], size);
-                        g_byte_array_append(m, e, size);
+                    for (int i = i0; i < MIN(ic, i0 + cg); i++, at += bits) {
+                        store_bits(m, at, v->wt[w_index(v, o, i, t / v->kw,
+                                                        t % v->kw)], bits);
                     }
                 }
             }
         }
     }
-    qtest_bufwrite(qts, WEIGHTS, m->data, m->len);
+    qtest_bufwrite(qts, WEIGHTS, m, bytes);
 }
 
 static void load_operands(const Conv *v)
 {
-    int oc = padded_oc(v), size = size_of(v->in);
+    int oc = padded_oc(v), size = v->in == F16 ? 2 : 1;
     g_autofree uint8_t *m = g_malloc0(oc * 8);
     size_t bytes = (size_t)oc * v->oh * v->ow * size;
     g_autofree uint8_t *e = g_malloc0(bytes);
@@ -470,8 +519,8 @@ static void load_operands(const Conv *v)
 
 static void put_cna(Stream *s, const Conv *v)
 {
-    int size = size_of(v->in), ic = padded_ic(v);
-    uint32_t kernel = v->kw * v->kh * ic * size;
+    int ic = padded_ic(v);
+    uint32_t kernel = v->kw * v->kh * ic * bits_of(v->in) / 8;
     uint32_t con1 = (v->dw ? 3 : 0) | v->in << 4 | v->in << 7;
 
     con1 |= v->one_channel ? 1u << 30 | 1u << 29 | 8 << 12 : 0;
@@ -518,9 +567,10 @@ static void put_dpu_output(Stream *s, const Conv *v, uint32_t mode)
 {
     int atoms = group_of(v) * size_of(v->out) / 16;
     int oc = padded_oc(v), area = (v->ow + v->notch) * v->oh;
+    int proc = v->in == TF32 ? F32 : v->in;
 
     put(s, 0x400c, mode | 2 << 1 | 15 << 5 | (v->dw ? 3 << 3 : 0));
-    put(s, 0x4010, (uint32_t)v->out << 29 | v->in << 26 | v->in |
+    put(s, 0x4010, (uint32_t)v->out << 29 | proc << 26 | proc |
         v->mul_shift_neg << 4 | 5 << 10);
     put(s, 0x4014, v->pend & 0xffff);
     put(s, 0x4020, OUTPUT);
@@ -641,11 +691,11 @@ static int64_t conv_int(const Conv *v, int o, int oy, int ox)
     return round_shift(acc * v->scale, v->shift, v->away) + v->offset;
 }
 
-/* Runs of 32 channels of one tap, exact in a double for this data */
+/* Runs of one channel group and tap, exact in a double for this data */
 static float conv_float(const Conv *v, int o, int oy, int ox)
 {
     float acc = 0;
-    int step = v->dw ? 1 : 32;
+    int step = v->dw ? 1 : channel_group(v);
 
     for (int i0 = v->dw ? o : 0; i0 < (v->dw ? o + 1 : padded_ic(v));
          i0 += step) {
@@ -655,9 +705,9 @@ static float conv_float(const Conv *v, int o, int oy, int ox)
             double run = 0;
 
             for (int i = i0; i < MIN(i0 + step, padded_ic(v)); i++) {
-                run += half(feature(v, i, y, x)) *
-                    half(v->wt[w_index(v, v->dw ? 0 : o, i, t / v->kw,
-                                       t % v->kw)]);
+                run += float_value(v, feature(v, i, y, x)) *
+                    float_value(v, v->wt[w_index(v, v->dw ? 0 : o, i,
+                                                 t / v->kw, t % v->kw)]);
             }
             acc += (float)run;
         }
@@ -674,7 +724,7 @@ static void conv_element(const Conv *v, uint8_t *p, int o, int oy, int ox)
 
     if (o >= v->oc) {
         store(p, (int16_t)v->pend, size);
-    } else if (v->in == F16) {
+    } else if (is_float(v)) {
         float f = conv_float(v, o, oy, ox);
 
         store(p, v->out == F16 ? to_half(f) : float_bits(f), size);
@@ -735,7 +785,7 @@ static Conv conv_shape(GRand *r, int in, int out, bool dw)
         v.oh = (v.h + 2 * v.pt - (v.kh - 1) * v.dy - 1) / v.sy + 1;
     } while (v.w + 2 * v.pl <= (v.kw - 1) * v.dx ||
              v.h + 2 * v.pt <= (v.kh - 1) * v.dy);
-    v.ic = rnd(r, 1, 5) * (in == I8 ? 16 : 8);
+    v.ic = rnd(r, 1, 5) * (128 / bits_of(in));
     v.oc = dw ? v.ic : rnd(r, 1, 70);
     v.notch = rnd(r, 0, 3);
     return v;
@@ -813,16 +863,18 @@ static void test_conv_outputs(void)
         int in, out;
     } kinds[] = {
         { I8, I32 }, { I8, I16 }, { I8, F32 }, { I16, I32 }, { I16, I16 },
+        { I4, I16 }, { BF16, F32 }, { TF32, F32 },
     };
     GRand *r = g_rand_new_with_seed(4);
 
-    for (int i = 0; i < 30; i++) {
+    for (int i = 0; i < 40; i++) {
         int k = i % ARRAY_SIZE(kinds);
         Conv v = conv_shape(r, kinds[k].in, kinds[k].out, false);
 
-        v.pad = v.in == I8 ? rnd(r, -128, 127) : rnd(r, 0, 32767) * 0x10001;
+        v.pad = v.in == I8 ? rnd(r, -128, 127) :
+            v.in == I16 ? rnd(r, 0, 32767) * 0x10001 : 0;
         v.pend = v.out == F32 ? 0 : rnd(r, -32768, 32767);
-        v.shift = v.out == I16 ? rnd(r, 4, 16) : 0;
+        v.shift = v.out == I16 && v.in != I4 ? rnd(r, 4, 16) : 0;
         run_conv(&v, r, "conv to wider output");
     }
     g_rand_free(r);
@@ -1510,7 +1562,7 @@ static void test_hangs(void)
         { 0x403c, 29 << 16 | 29 },      /* channels not in full groups */
         { 0x4070, 0x300 },              /* LUT */
         { 0x1100, 1 },                  /* compressed weights */
-        { 0x100c, 0x1b0 },              /* bf16 */
+        { 0x100c, 0x240 },              /* int32 */
         { 0x1040, 0x11b },              /* FC_DATA_BANK */
         { 0x1014, 0 },                  /* stride 0 */
         { 0x1014, 8 | 8 << 3 },         /* stride 8 wraps to 0 and 2 */
