@@ -28,6 +28,7 @@ import struct
 import subprocess
 import sys
 import tarfile
+import zlib
 
 MEMBER = "sklearn/datasets/data/digits.csv.gz"
 MAGIC = b"DIGITS01"
@@ -35,6 +36,10 @@ SOURCE_SIZE = 8
 SIZE = 2 * SOURCE_SIZE
 TEST_DIGITS = 397
 SPLIT_SEED = 8
+
+# What a file that is missing, damaged or another one raises.
+BAD_SOURCE = (OSError, EOFError, ValueError, zlib.error, tarfile.TarError,
+              subprocess.CalledProcessError)
 
 
 def read_csv(source):
@@ -112,8 +117,7 @@ def main():
         _, test = split(load(args.source))
         with open(args.output, "wb") as file:
             file.write(pack(test[:args.count]))
-    except (OSError, ValueError, tarfile.TarError,
-            subprocess.CalledProcessError) as error:
+    except BAD_SOURCE as error:
         sys.exit("digits.py: %s" % error)
 
 

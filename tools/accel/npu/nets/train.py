@@ -26,9 +26,7 @@ and activations rounded as the NPU holds them. Choices made for the hardware:
 import argparse
 import collections
 import os
-import subprocess
 import sys
-import tarfile
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -306,8 +304,7 @@ def main():
                 file.write(data)
         with open(args.model, "rb") as file:
             model = tflite.parse(file.read())
-    except (OSError, ValueError, tarfile.TarError,
-            subprocess.CalledProcessError) as error:
+    except digits.BAD_SOURCE as error:
         sys.exit("train.py: %s" % error)
     report("uint8", infer(model, images), answers)
 
