@@ -586,7 +586,7 @@ TEST_F(busy, signals_interrupt_a_wait)
 
 TEST_F(bo, thousands_of_buffers)
 {
-	enum { COUNT = 3000 };
+	enum { COUNT = 2000 };
 	uint32_t *handle = calloc(COUNT, sizeof(*handle));
 	int n, made = 0;
 

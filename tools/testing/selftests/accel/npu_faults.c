@@ -130,7 +130,7 @@ TEST_F(faults, a_ban_leaves_other_contexts_of_the_file_alone)
 	EXPECT_EQ(0, npu_work_run(&self->e, ctx, &self->w));
 }
 
-TEST_F_TIMEOUT(faults, every_core_recovers_from_hangs_again_and_again, 120)
+TEST_F(faults, every_core_recovers_from_hangs_again_and_again)
 {
 	uint64_t left = self->e.info.core_mask;
 	unsigned int core;
@@ -188,7 +188,7 @@ TEST_F(faults, the_wrong_completion_unit_never_completes)
 }
 
 /* The timeout is for one step without progress, not for a whole job */
-TEST_F_TIMEOUT(faults, a_long_job_that_progresses_is_no_hang, 120)
+TEST_F(faults, a_long_job_that_progresses_is_no_hang)
 {
 	unsigned int ms = self->e.info.timeout_ms * 5 / 2;
 	struct drm_npu_task *tasks;
@@ -276,7 +276,7 @@ TEST_F(faults, a_fault_bans_its_context)
 	EXPECT_EQ(-EIO, npu_submit_work(self->e.fd, ctx, &self->w, 0));
 }
 
-TEST_F_TIMEOUT(faults, every_core_recovers_from_faults_again_and_again, 120)
+TEST_F(faults, every_core_recovers_from_faults_again_and_again)
 {
 	uint64_t left = self->e.info.core_mask;
 	struct npu_work w;
@@ -333,7 +333,7 @@ TEST_F(faults, a_stream_that_is_unmapped_while_queued_faults)
 }
 
 /* Nothing of a program stays on the core for the next client to run */
-TEST_F_TIMEOUT(faults, a_bare_enable_word_runs_nobodys_program, 120)
+TEST_F(faults, a_bare_enable_word_runs_nobodys_program)
 {
 	static const uint32_t enable[] = {
 		RKNN_EN_EW, RKNN_EN_CONV, RKNN_EN_POOL,
@@ -397,7 +397,7 @@ TEST_F(faults, a_stream_that_unmasks_interrupts_does_no_harm)
 	}
 }
 
-TEST_F_TIMEOUT(faults, streams_that_write_the_fetcher_harm_themselves_only, 120)
+TEST_F(faults, streams_that_write_the_fetcher_harm_themselves_only)
 {
 	struct { uint32_t reg, value; } s[] = {
 		{ RKNN_PC_OP_EN, 0 }, { RKNN_PC_OP_EN, 1 },
@@ -489,7 +489,7 @@ static void shaken_stream(struct rknn_stream *s, unsigned int seed)
 }
 
 /* In a file of its own: what lies in its address space is fair game */
-TEST_F_TIMEOUT(faults, random_streams_harm_themselves_only, 300)
+TEST_F_TIMEOUT(faults, random_streams_harm_themselves_only, 600)
 {
 	struct npu_env other;
 	unsigned int seed;
@@ -533,7 +533,7 @@ static void attack(unsigned int seed)
 	}
 }
 
-TEST_F_TIMEOUT(faults, innocents_get_right_results_among_attackers, 180)
+TEST_F(faults, innocents_get_right_results_among_attackers)
 {
 	struct npu_work w[2];
 	pid_t pid[3];
@@ -562,7 +562,7 @@ TEST_F_TIMEOUT(faults, innocents_get_right_results_among_attackers, 180)
 }
 
 /* Three files with 20 jobs each that would never end, on every core */
-TEST_F_TIMEOUT(faults, queues_of_hanging_jobs_hold_nobody_up_for_long, 120)
+TEST_F(faults, queues_of_hanging_jobs_hold_nobody_up_for_long)
 {
 	int64_t limit = self->e.info.timeout_ms * 1000000ll;
 	struct npu_work hang[3];

@@ -192,7 +192,7 @@ static void busy_client(int ready)
 		pause();
 }
 
-TEST_F_TIMEOUT(lifetime, killed_clients_hold_nobody_up, 120)
+TEST_F(lifetime, killed_clients_hold_nobody_up)
 {
 	int64_t start;
 	pid_t pid[4];
@@ -241,7 +241,7 @@ TEST_F(lifetime, a_child_goes_on_with_the_file_of_its_parent)
 	EXPECT_EQ(0, status);
 }
 
-TEST_F_TIMEOUT(lifetime, objects_come_and_go_while_jobs_run, 120)
+TEST_F(lifetime, objects_come_and_go_while_jobs_run)
 {
 	struct npu_env e = self->e;
 	struct npu_work w;
@@ -481,7 +481,7 @@ TEST_F(cores, an_idle_core_goes_and_comes_back_as_itself)
 	EXPECT_EQ(self->e.minor, npu_find_minor());
 }
 
-TEST_F_TIMEOUT(cores, a_core_goes_while_a_job_runs_on_it, 120)
+TEST_F(cores, a_core_goes_while_a_job_runs_on_it)
 {
 	unsigned int n, other;
 	struct npu_work hang;
@@ -516,7 +516,7 @@ TEST_F_TIMEOUT(cores, a_core_goes_while_a_job_runs_on_it, 120)
 	}
 }
 
-TEST_F_TIMEOUT(cores, all_cores_go_with_a_file_open, 120)
+TEST_F(cores, all_cores_go_with_a_file_open)
 {
 	int status = 0, fence;
 	unsigned int n;
@@ -567,7 +567,7 @@ static void worker(unsigned int seed, int stop)
 	_exit(runs ? 0 : 4);
 }
 
-TEST_F_TIMEOUT(cores, cores_come_and_go_under_load, 180)
+TEST_F(cores, cores_come_and_go_under_load)
 {
 	unsigned int seed = 1, n;
 	int stop[2], status, i;
@@ -661,7 +661,7 @@ FIXTURE_TEARDOWN(module)
 	npu_env_close(&e);
 }
 
-TEST_F_TIMEOUT(module, clients_open_it_while_it_loads, 180)
+TEST_F(module, clients_open_it_while_it_loads)
 {
 	int stop[2], status, i;
 	pid_t pid[3];

@@ -20,6 +20,12 @@
 /* Longer than anything should take, also on an emulated machine */
 #define NPU_PATIENCE_MS		60000
 
+/* The same for tests as a whole, when the kernel checks itself as well */
+#ifdef TEST_TIMEOUT_DEFAULT
+#undef TEST_TIMEOUT_DEFAULT
+#define TEST_TIMEOUT_DEFAULT	180
+#endif
+
 /* What output buffers hold before a job has run */
 #define NPU_CANARY		0xa5
 
