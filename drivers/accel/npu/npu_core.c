@@ -98,8 +98,6 @@ static void set_vm(struct npu_core *core, struct npu_vm *vm)
  * @core: the core, idle
  * @vm: the address space, or NULL to forget the one that is loaded
  *
- * This is where one client's use of the core ends and another's begins.
- *
  * Return: 0, or a negative error; then no address space is loaded.
  */
 int npu_core_attach(struct npu_core *core, struct npu_vm *vm)
@@ -126,6 +124,23 @@ int npu_core_attach(struct npu_core *core, struct npu_vm *vm)
 
 	set_vm(core, vm);
 	return 0;
+}
+
+/*
+ * One client's use of the core ends and another's begins. A command stream need
+ * not write all registers, and what it leaves out keeps the value it had: with
+ * the new client's address space that would be a way to run what the old one
+ * has set up, or to see it. So nothing is left behind.
+ */
+static int switch_vm(struct npu_core *core, struct npu_vm *vm)
+{
+	lockdep_assert_held(&core->lock);
+
+	if (core->vm == vm)
+		return 0;
+
+	npu_core_reset(core);
+	return npu_core_attach(core, vm);
 }
 
 /**
@@ -341,7 +356,7 @@ static void npu_core_run_work(struct work_struct *work)
 		ret = pm_runtime_resume_and_get(core->dev);
 	powered = !ret;
 	if (!ret)
-		ret = npu_core_attach(core, vm);
+		ret = switch_vm(core, vm);
 
 	cookie = dma_fence_begin_signalling();
 	scoped_guard(spinlock_irq, &sched->lock) {
