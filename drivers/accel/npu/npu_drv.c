@@ -153,17 +153,17 @@ static void npu_show_fdinfo(struct drm_printer *p, struct drm_file *file)
 }
 
 static const struct drm_ioctl_desc npu_ioctls[] = {
-	DRM_IOCTL_DEF_DRV(NPU_QUERY, npu_ioctl_query, 0),
-	DRM_IOCTL_DEF_DRV(NPU_BO_CREATE, npu_ioctl_bo_create, 0),
-	DRM_IOCTL_DEF_DRV(NPU_BO_QUERY, npu_ioctl_bo_query, 0),
-	DRM_IOCTL_DEF_DRV(NPU_BO_SYNC, npu_ioctl_bo_sync, 0),
-	DRM_IOCTL_DEF_DRV(NPU_BO_WAIT, npu_ioctl_bo_wait, 0),
-	DRM_IOCTL_DEF_DRV(NPU_VM_CREATE, npu_ioctl_vm_create, 0),
-	DRM_IOCTL_DEF_DRV(NPU_VM_DESTROY, npu_ioctl_vm_destroy, 0),
-	DRM_IOCTL_DEF_DRV(NPU_VM_BIND, npu_ioctl_vm_bind, 0),
-	DRM_IOCTL_DEF_DRV(NPU_CTX_CREATE, npu_ioctl_ctx_create, 0),
-	DRM_IOCTL_DEF_DRV(NPU_CTX_DESTROY, npu_ioctl_ctx_destroy, 0),
-	DRM_IOCTL_DEF_DRV(NPU_SUBMIT, npu_ioctl_submit, 0),
+	DRM_IOCTL_DEF_DRV(NPU_QUERY, npu_ioctl_query, DRM_RENDER_ALLOW),
+	DRM_IOCTL_DEF_DRV(NPU_BO_CREATE, npu_ioctl_bo_create, DRM_RENDER_ALLOW),
+	DRM_IOCTL_DEF_DRV(NPU_BO_QUERY, npu_ioctl_bo_query, DRM_RENDER_ALLOW),
+	DRM_IOCTL_DEF_DRV(NPU_BO_SYNC, npu_ioctl_bo_sync, DRM_RENDER_ALLOW),
+	DRM_IOCTL_DEF_DRV(NPU_BO_WAIT, npu_ioctl_bo_wait, DRM_RENDER_ALLOW),
+	DRM_IOCTL_DEF_DRV(NPU_VM_CREATE, npu_ioctl_vm_create, DRM_RENDER_ALLOW),
+	DRM_IOCTL_DEF_DRV(NPU_VM_DESTROY, npu_ioctl_vm_destroy, DRM_RENDER_ALLOW),
+	DRM_IOCTL_DEF_DRV(NPU_VM_BIND, npu_ioctl_vm_bind, DRM_RENDER_ALLOW),
+	DRM_IOCTL_DEF_DRV(NPU_CTX_CREATE, npu_ioctl_ctx_create, DRM_RENDER_ALLOW),
+	DRM_IOCTL_DEF_DRV(NPU_CTX_DESTROY, npu_ioctl_ctx_destroy, DRM_RENDER_ALLOW),
+	DRM_IOCTL_DEF_DRV(NPU_SUBMIT, npu_ioctl_submit, DRM_RENDER_ALLOW),
 };
 
 /*
@@ -207,9 +207,21 @@ static long npu_compat_ioctl(struct file *filp, unsigned int cmd, unsigned long 
 #define npu_compat_ioctl NULL
 #endif
 
+/*
+ * Distributions build kernels without accel nodes. On those, the module gives a
+ * render node with the same calls.
+ */
+#if IS_ENABLED(CONFIG_DRM_ACCEL)
+#define NPU_NODE	DRIVER_COMPUTE_ACCEL
+#define npu_node_open	accel_open
+#else
+#define NPU_NODE	DRIVER_RENDER
+#define npu_node_open	drm_open
+#endif
+
 static const struct file_operations npu_fops = {
 	.owner = THIS_MODULE,
-	.open = accel_open,
+	.open = npu_node_open,
 	.release = drm_release,
 	.unlocked_ioctl = npu_ioctl,
 	.compat_ioctl = npu_compat_ioctl,
@@ -226,7 +238,7 @@ static const struct file_operations npu_fops = {
  * - 1.0 - the first
  */
 const struct drm_driver npu_drm_driver = {
-	.driver_features = DRIVER_COMPUTE_ACCEL | DRIVER_GEM | DRIVER_GEM_GPUVA |
+	.driver_features = NPU_NODE | DRIVER_GEM | DRIVER_GEM_GPUVA |
 			   DRIVER_SYNCOBJ | DRIVER_SYNCOBJ_TIMELINE,
 	.open = npu_open,
 	.postclose = npu_postclose,
