@@ -937,15 +937,13 @@ static void npu_reset_state(RK3588NpuCoreState *s, const char *why)
     s->base = s->amounts = s->int_raw = s->task_con = s->task_dma_base = 0;
     s->irq_dropped = s->repeat_bits = 0;
     s->int_mask = PC_INT_BITS;
-    memset(s->group, 0, sizeof(s->group));
     memset(s->s_pointer, 0, sizeof(s->s_pointer));
     memset(s->ddma, 0, sizeof(s->ddma));
     s->ddma[0x00 / 4] = 0x0fff;
     s->ddma[0x04 / 4] = 0x01010101;
     s->ddma[0x30 / 4] = 1 << 8;
     for (int g = 0; g < 2; g++) {
-        /* CORE MAC_GATING */
-        s->group[g].r[NPU_CORE][0x00c / 4] = 0x07800800;
+        npu_regs_reset(&s->group[g]);
     }
     npu_update_irq(s);
 }

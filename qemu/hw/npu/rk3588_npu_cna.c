@@ -19,7 +19,8 @@
  *    channels, depthwise 17 to 63): the one known writer of such streams packs
  *    rows of the real width, and the channels above carry neither data nor
  *    weights then.
- *  - In first-layer mode lane 0 holds the pixel, lanes 1 to 15 are zero.
+ *  - In first-layer mode a pixel is as many consecutive elements as ARGB_IN
+ *    names channels, LINE_STRIDE counts pixels, and further lanes are zero.
  *  - CLIP_TRUNCATE shifts the feature sum (QD_EN) as it shifts the
  *    accumulator.
  *
@@ -60,7 +61,7 @@ static bool conv_prepare_mode(NpuTask *t)
     c->kernel_group = layouts[c->precision].kernels;
     c->channel_group = c->depthwise ? layouts[c->precision].dw_channels
                                     : layouts[c->precision].channels;
-    c->packed_1ch = argb == 8;
+    c->packed = argb ? argb - 7 : 0;
     c->sums = misc & 1;
     if (mode != 0 && mode != 3) {
         return npu_refuse(t, CNA_CONV_CON1, "convolution mode");
@@ -75,7 +76,8 @@ static bool conv_prepare_mode(NpuTask *t)
     if (con1 & (1 << 16)) {
         return npu_refuse(t, CNA_CONV_CON1, "deconvolution");
     }
-    if ((argb && (argb != 8 || c->depthwise || c->precision != NPU_INT8)) ||
+    if ((argb && (argb < 8 || argb > 11 || c->depthwise ||
+                  (c->precision != NPU_INT8 && c->precision != NPU_FP16))) ||
         !!argb != !!(con1 & (1 << 30))) {
         return npu_refuse(t, CNA_CONV_CON1, "packed input mode");
     }
@@ -148,28 +150,25 @@ static bool conv_prepare_cvt(NpuTask *t)
     c->cvt_signed = con0 & 8;
     c->cvt_half_up = con0 & 4;
     c->cvt_add_first = con0 & 2;
-    c->cvt_shift = npu_bits(con0, 9, 4);
-    c->cvt_scale = (int16_t)(con1 >> 16);
-    c->cvt_offset = (int16_t)con1;
     c->cvt_lanes = npu_bits(REG(t, CNA_CVT_CON5), 15, 0);
-    if (!c->cvt) {
-        if (!c->is_float && !c->cvt_signed) {
-            return npu_refuse(t, CNA_CVT_CON0, "unsigned input, no converter");
+    for (int i = 0; i < 4; i++) {
+        uint32_t v = REG(t, CNA_CVT_CON1 + 4 * i);
+
+        c->cvt_shift[i] = npu_bits(con0, 9 + 6 * i, 4 + 6 * i);
+        c->cvt_scale[i] = (int16_t)(v >> 16);
+        c->cvt_offset[i] = (int16_t)v;
+        /* The constants serve the channels of packed input. */
+        if (c->cvt && !c->packed &&
+            (v != con1 || c->cvt_shift[i] != c->cvt_shift[0])) {
+            return npu_refuse(t, CNA_CVT_CON1 + 4 * i,
+                              "converter constants per lane");
         }
-        return true;
     }
-    if (c->precision != NPU_INT8) {
+    if (!c->cvt && !c->is_float && !c->cvt_signed) {
+        return npu_refuse(t, CNA_CVT_CON0, "unsigned input, no converter");
+    }
+    if (c->cvt && c->precision != NPU_INT8) {
         return npu_refuse(t, CNA_CVT_CON0, "converter of this precision");
-    }
-    /* Which of the four constants serves which lane is known for lane 0. */
-    if (!c->packed_1ch) {
-        for (int i = 1; i < 4; i++) {
-            if (REG(t, CNA_CVT_CON1 + 4 * i) != con1 ||
-                npu_bits(con0, 9 + 6 * i, 4 + 6 * i) != c->cvt_shift) {
-                return npu_refuse(t, CNA_CVT_CON1 + 4 * i,
-                                  "converter constants per lane");
-            }
-        }
     }
     return true;
 }
@@ -178,6 +177,7 @@ static bool conv_prepare_cvt(NpuTask *t)
  * Where the features are.  Rows come in groups of four, or of one with
  * GROUP_LINE_OFF: a group starts LINE_STRIDE atoms after the one before, a
  * surface one group of DMA_WIDTH plus SURF_STRIDE atoms after the one before.
+ * Packed pixels have a line stride only.
  */
 static bool conv_feature_cube(NpuTask *t, NpuCube *cube, uint32_t *group)
 {
@@ -196,10 +196,12 @@ static bool conv_feature_cube(NpuTask *t, NpuCube *cube, uint32_t *group)
     }
     cube->base = REG(t, CNA_FEATURE_ADDR);
     cube->lines = c->in_h;
-    if (c->packed_1ch) {
+    if (c->packed) {
+        int pixel = c->packed * c->bits / 8;
+
         c->fetch_w = c->in_w;
-        cube->row_bytes = c->in_w;
-        cube->line_stride = *group = line;
+        cube->row_bytes = (size_t)c->in_w * pixel;
+        cube->line_stride = *group = line * pixel;
         cube->surfaces = 1;
         return group_off ||
             npu_refuse(t, CNA_CONV_CON1, "packed input in line groups");
@@ -227,7 +229,7 @@ static bool conv_fetch_features(NpuTask *t)
     if (!c->raw_feat) {
         return false;
     }
-    if (c->packed_1ch || group == cube.line_stride * 4) {
+    if (c->packed || group == cube.line_stride * 4) {
         return npu_fetch_cube(t, &cube, c->raw_feat);
     }
     /* Line groups that do not follow each other: one at a time. */
@@ -254,8 +256,8 @@ static bool conv_fetch_weights(NpuTask *t)
     uint64_t size;
 
     c->weight_c = c->lanes_used = c->in_c;
-    if (c->packed_1ch) {
-        c->lanes_used = 1;
+    if (c->packed) {
+        c->lanes_used = MIN(c->packed, c->in_c);
     } else if (c->precision == NPU_INT8 && real > 16 && real < c->in_c &&
                c->in_c <= c->channel_group) {
         c->weight_c = c->lanes_used = real;

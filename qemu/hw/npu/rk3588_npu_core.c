@@ -18,18 +18,19 @@
 static int16_t conv_convert(const NpuConv *c, uint8_t raw, int lane)
 {
     int64_t v = c->cvt_signed ? (int8_t)raw : raw;
+    int i = c->packed ? lane : 0;
 
-    if (!c->cvt || !(c->cvt_lanes >> lane & 1)) {
+    if (!(c->cvt_lanes >> lane & 1)) {
         return (int8_t)raw;
     }
     if (c->cvt_add_first) {
-        v += c->cvt_offset;
+        v += c->cvt_offset[i];
     }
-    v *= c->cvt_scale;
-    v = c->cvt_half_up ? npu_shift_up(v, c->cvt_shift)
-                       : npu_shift_even(v, c->cvt_shift);
+    v *= c->cvt_scale[i];
+    v = c->cvt_half_up ? npu_shift_up(v, c->cvt_shift[i])
+                       : npu_shift_even(v, c->cvt_shift[i]);
     if (!c->cvt_add_first) {
-        v += c->cvt_offset;
+        v += c->cvt_offset[i];
     }
     return npu_sat(v, 8);
 }
@@ -57,8 +58,8 @@ static size_t conv_feature_at(const NpuConv *c, int ch, int y, int x)
     int c2 = NPU_ATOM * 8 / c->bits;
     size_t atom = ((size_t)(ch / c2) * c->in_h + y) * c->fetch_w + x;
 
-    if (c->packed_1ch) {
-        return ((size_t)y * c->in_w + x) * 8;
+    if (c->packed) {
+        return (((size_t)y * c->in_w + x) * c->packed + ch) * c->bits;
     }
     return atom * NPU_ATOM * 8 + ch % c2 * c->bits;
 }
@@ -88,6 +89,13 @@ static float conv_bits_to_float(const NpuConv *c, uint32_t bits)
     default:
         return npu_bits_to_float(bits & ~0x1fffu);
     }
+}
+
+/* Padding of a float channel */
+static float conv_pad_f(const NpuConv *c, int channel)
+{
+    return channel < c->lanes_used ? conv_bits_to_float(c, (uint16_t)c->pad)
+                                   : 0;
 }
 
 static float conv_float(const NpuConv *c, const uint8_t *raw, size_t at)
@@ -182,14 +190,14 @@ static void conv_sort_weights_f(NpuConv *c)
 
 static void conv_sort_features_f(NpuConv *c)
 {
-    float pad = conv_bits_to_float(c, (uint16_t)c->pad);
     double *dst = c->feat_f;
     NpuSpan *span = c->feat_span - 1;
 
     for (int y = 0; y < c->in_h; y++) {
         for (int x = 0; x < c->in_w; x++) {
             for (int ch = 0; ch < c->in_c; ch++) {
-                double v = x >= c->fetch_w ? pad :
+                double v = x >= c->fetch_w || ch >= c->lanes_used ?
+                    conv_pad_f(c, ch) :
                     conv_float(c, c->raw_feat, conv_feature_at(c, ch, y, x));
 
                 if (ch % c->channel_group == 0) {
@@ -475,7 +483,6 @@ static void conv_run(const double *x, const double *w, int n, int span,
 /* Runs of one output pixel: channel groups outside, taps inside. */
 static void conv_patch_f(NpuConv *c, int ox, int oy)
 {
-    float pad = conv_bits_to_float(c, (uint16_t)c->pad);
     int groups = DIV_ROUND_UP(c->in_c, c->channel_group);
     NpuSpan *span = c->patch_span;
     double *dst = c->patch_f;
@@ -495,16 +502,16 @@ static void conv_patch_f(NpuConv *c, int ox, int oy)
                 continue;
             }
             for (int ch = 0; ch < width; ch++) {
-                dst[ch] = pad;
+                dst[ch] = conv_pad_f(c, c0 + ch);
             }
-            *span = npu_span(pad);
+            *span = npu_span(conv_pad_f(c, c0));
         }
     }
 }
 
 static void conv_row_dw_f(NpuConv *c, int oy, float *acc)
 {
-    float pad = conv_bits_to_float(c, (uint16_t)c->pad);
+    float pad = conv_pad_f(c, 0);
 
     for (int ox = 0; ox < c->out_w && !npu_is_cancelled(c->cancelled);
          ox++, acc += c->in_c) {

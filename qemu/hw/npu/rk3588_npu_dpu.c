@@ -356,8 +356,9 @@ static bool dpu_prepare_ew_op(NpuTask *t)
          (d->ew != EW_MUL || d->is_float))) {
         return npu_refuse(t, DPU_EW_CVT_SCALE, "EW_TRUNCATE");
     }
-    if (d->is_float && d->ew_cvt &&
-        (d->ew_cvt_offset || d->ew_cvt_shift || d->ew_cvt_scale != 1)) {
+    /* Streams with a scale of 1 and of 0 both give the plain operand. */
+    if (d->is_float && d->ew_cvt && (d->ew_cvt_offset || d->ew_cvt_shift ||
+                                     (d->ew_cvt_scale & ~1))) {
         return npu_refuse(t, DPU_EW_CVT_SCALE, "converter of a float operand");
     }
     return true;
@@ -539,8 +540,9 @@ static bool dpu_prepare_cvt(NpuTask *t)
         }
         return true;
     }
+    /* So do output converters with a scale of 1 and of 0. */
     if (d->cvt_offset || d->cvt_shift || npu_bits(shift, 19, 12) ||
-        (d->cvt_scale != 1 && d->cvt_scale != 0)) {
+        (d->cvt_scale & ~1)) {
         return npu_refuse(t, DPU_OUT_CVT_SCALE, "converter of float data");
     }
     if (d->out_precision != (narrow ? NPU_FP16 : NPU_FP32)) {

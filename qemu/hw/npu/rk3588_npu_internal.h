@@ -58,11 +58,11 @@ typedef struct NpuConv {
     int kw, kh, stride_x, stride_y, dil_x, dil_y, pad_l, pad_t;
     uint32_t pad;               /* PAD_CON1 */
 
-    bool packed_1ch;            /* first-layer mode: one byte per pixel */
+    int packed;                 /* first-layer mode: channels per pixel */
     bool cvt;
     bool cvt_signed, cvt_half_up, cvt_add_first;
-    int cvt_shift;
-    int32_t cvt_scale, cvt_offset;
+    int cvt_shift[4];
+    int32_t cvt_scale[4], cvt_offset[4];
     uint32_t cvt_lanes;
 
     bool sums;                  /* QD_EN */

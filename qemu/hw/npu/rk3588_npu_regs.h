@@ -96,6 +96,7 @@ typedef struct NpuRegs {
 #define CNA_PAD_CON1        0x1184
 
 /* CORE */
+#define CORE_MAC_GATING     0x300c
 #define CORE_MISC_CFG       0x3010
 #define CORE_DATAOUT_SIZE_0 0x3014
 #define CORE_DATAOUT_SIZE_1 0x3018
@@ -193,14 +194,32 @@ enum {
 };
 
 /* The register of a group, by its offset in the core's window. */
-static inline uint32_t npu_reg(const NpuRegs *g, uint32_t offset)
+static inline uint32_t *npu_reg_ptr(NpuRegs *g, uint32_t offset)
 {
     static const uint8_t block_of_page[8] = {
         [1] = NPU_CNA, [3] = NPU_CORE, [4] = NPU_DPU, [5] = NPU_RDMA,
         [6] = NPU_PPU, [7] = NPU_PRDMA,
     };
 
-    return g->r[block_of_page[offset >> 12 & 7]][(offset & 0x1ff) / 4];
+    return &g->r[block_of_page[offset >> 12 & 7]][(offset & 0x1ff) / 4];
+}
+
+static inline uint32_t npu_reg(const NpuRegs *g, uint32_t offset)
+{
+    return *npu_reg_ptr((NpuRegs *)g, offset);
+}
+
+/*
+ * The manual gives 0 for everything but MAC_GATING.  Streams that leave BS_CFG
+ * and BN_CFG as a power-up left them are known to run right, though, and 0
+ * there would multiply by an operand of 0: both stages start bypassed.
+ */
+static inline void npu_regs_reset(NpuRegs *g)
+{
+    *g = (NpuRegs) { 0 };
+    *npu_reg_ptr(g, CORE_MAC_GATING) = 0x07800800;
+    *npu_reg_ptr(g, DPU_BS_CFG) = 0x53;
+    *npu_reg_ptr(g, DPU_BN_CFG) = 0x53;
 }
 
 #endif /* HW_NPU_RK3588_NPU_REGS_H */

@@ -314,7 +314,8 @@ static uint8_t *clear_output(void)
 
 typedef struct Conv {
     int in, out;                /* precisions */
-    bool dw, one_channel;
+    bool dw;
+    int packed;                 /* channels of packed pixels, 0: atoms */
     int w, h, ic, oc;
     int kw, kh, sx, sy, dx, dy, pl, pt, ow, oh;
     uint32_t pad;
@@ -370,7 +371,7 @@ static int padded_ic(const Conv *v)
 {
     int atom = 128 / bits_of(v->in);
 
-    return v->one_channel ? 16 : DIV_ROUND_UP(v->ic, atom) * atom;
+    return v->packed ? 16 : DIV_ROUND_UP(v->ic, atom) * atom;
 }
 
 static int padded_oc(const Conv *v)
@@ -423,8 +424,8 @@ static void conv_random_data(Conv *v, GRand *r)
     v->b = g_new0(int32_t, oc);
     v->c = g_new0(int32_t, oc);
     v->e = g_new0(int32_t, (size_t)oc * v->oh * v->ow);
-    for (int i = 0; i < (v->one_channel ? 1 : ic) * v->h * v->w; i++) {
-        v->x[i] = v->one_channel ? rnd(r, 0, 255) : rnd_value(v, r);
+    for (int i = 0; i < (v->packed ? v->packed : ic) * v->h * v->w; i++) {
+        v->x[i] = v->packed && v->in == I8 ? rnd(r, 0, 255) : rnd_value(v, r);
     }
     for (int i = 0; i < rows * ic * v->kh * v->kw; i++) {
         v->wt[i] = rnd_value(v, r);
@@ -455,10 +456,11 @@ static void load_features(const Conv *v)
     size_t bytes = (size_t)v->w * v->h * ic * bits / 8;
     g_autofree uint8_t *m = g_malloc0(bytes);
 
-    for (int c = 0; c < (v->one_channel ? 1 : ic); c++) {
+    for (int c = 0; c < (v->packed ? v->packed : ic); c++) {
         for (int y = 0; y < v->h; y++) {
             for (int x = 0; x < v->w; x++) {
-                size_t at = v->one_channel ? (y * v->w + x) * 8 :
+                size_t at = v->packed ?
+                    ((y * v->w + x) * v->packed + c) * bits :
                     ((size_t)(c / c2 * v->h + y) * v->w + x) * 128 +
                     c % c2 * bits;
 
@@ -522,8 +524,9 @@ static void put_cna(Stream *s, const Conv *v)
     int ic = padded_ic(v);
     uint32_t kernel = v->kw * v->kh * ic * bits_of(v->in) / 8;
     uint32_t con1 = (v->dw ? 3 : 0) | v->in << 4 | v->in << 7;
+    bool cvt = v->packed && v->in == I8;
 
-    con1 |= v->one_channel ? 1u << 30 | 1u << 29 | 8 << 12 : 0;
+    con1 |= v->packed ? 3u << 29 | (7 + v->packed) << 12 : 0;
     put(s, 0x1040, 0x1b);
     put(s, 0x100c, con1);
     put(s, 0x4004, 0xe);
@@ -532,30 +535,30 @@ static void put_cna(Stream *s, const Conv *v)
     put(s, 0x1014, v->sx | v->sy << 3 | (v->dx - 1) << 16 |
         (v->dy - 1) << 21);
     put(s, 0x1020, v->w << 16 | v->h);
-    put(s, 0x1024, (v->one_channel ? 0 : ic - 1) << 16 | ic);
+    put(s, 0x1024, ((v->packed ? v->packed : ic) - 1) << 16 | ic);
     put(s, 0x1028, v->ow);
     put(s, 0x102c, v->ow * v->oh);
     put(s, 0x1030, kernel * kernels_of(v));
     put(s, 0x1034, kernel);
     put(s, 0x1038, v->kw << 24 | v->kh << 16 | kernels_of(v));
     put(s, 0x1044, 1);
-    put(s, 0x104c, v->one_channel ? 14 << 4 : 0xb);
+    put(s, 0x104c, cvt ? 14 * 0x41041 << 4 : 0xb);
     for (int i = 0; i < 4; i++) {
-        put(s, 0x1050 + 4 * i, v->one_channel ? 16384u << 16 | 0xff80
-                                              : 1 << 16);
+        /* -128, -127, ... so that a wrong lane shows */
+        put(s, 0x1050 + 4 * i, cvt ? 16384u << 16 | (0xff80 + i) : 1 << 16);
     }
     put(s, 0x1060, 0);
     put(s, 0x1068, v->pl << 4 | v->pt);
     put(s, 0x1070, INPUT);
     put(s, 0x1078, 15 << 16 | 15);
-    put(s, 0x107c, v->one_channel ? v->w : 4 * v->w);
+    put(s, 0x107c, v->packed ? v->w : 4 * v->w);
     put(s, 0x1080, (v->w * (v->h - 4)) & 0xfffffff);
     put(s, 0x1084, v->w << 16 | v->h);
     put(s, 0x1088, ic);
     put(s, 0x1100, 0);
     put(s, 0x1104, 0);
     put(s, 0x1110, WEIGHTS);
-    put(s, 0x1180, v->one_channel ? 0xffff : 0);
+    put(s, 0x1180, cvt ? 0xffff : 0);
     put(s, 0x1184, v->pad);
     put(s, 0x3010, v->in << 8 | (v->dw ? 2 : 0) | v->qd);
     put(s, 0x3014, (v->oh - 1) << 16 | (v->ow - 1));
@@ -636,14 +639,17 @@ static int32_t feature(const Conv *v, int c, int y, int x)
 {
     int byte = v->dw && v->in == I8 && c % 64 < 32 ? c & 1 : 0;
 
-    if (v->one_channel && c) {
+    if (v->packed && c >= v->packed) {
         return 0;
     }
     if (y < 0 || y >= v->h || x < 0 || x >= v->w) {
         return v->in == I8 ? (int8_t)(v->pad >> 8 * byte)
                            : (int16_t)v->pad;
     }
-    return v->x[x_index(v, c, y, x)] - (v->one_channel ? 128 : 0);
+    if (v->packed && v->in == I8) {
+        return clamp(v->x[x_index(v, c, y, x)] - 128 + c, 8);
+    }
+    return v->x[x_index(v, c, y, x)];
 }
 
 static int64_t conv_int(const Conv *v, int o, int oy, int ox)
@@ -844,12 +850,14 @@ static void test_conv_first_layer(void)
 {
     GRand *r = g_rand_new_with_seed(3);
 
-    for (int i = 0; i < 10; i++) {
-        Conv v = conv_shape(r, I8, I8, false);
+    for (int i = 0; i < 16; i++) {
+        Conv v = conv_shape(r, i % 4 == 3 ? F16 : I8, i % 4 == 3 ? F16 : I8,
+                            false);
 
-        quantise(&v, r);
-        v.one_channel = true;
-        v.ic = 1;
+        if (v.in == I8) {
+            quantise(&v, r);
+        }
+        v.packed = v.ic = 1 + i / 4;
         v.w = rnd(r, 16, 30);
         v.ow = (v.w + 2 * v.pl - (v.kw - 1) * v.dx - 1) / v.sx + 1;
         run_conv(&v, r, "first layer");
