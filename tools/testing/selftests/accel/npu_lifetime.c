@@ -473,12 +473,12 @@ TEST_F(cores, an_idle_core_goes_and_comes_back_as_itself)
 			EXPECT_EQ(0, run_on(&self->e, &self->w, other));
 			EXPECT_EQ(1, info[other].usable);
 		}
-		EXPECT_EQ(self->e.minor, npu_find_minor());
+		EXPECT_EQ(self->e.node, npu_find_node());
 		ASSERT_EQ(0, bind_core(&self->c, n));
 		EXPECT_EQ(all, usable_cores(self->e.fd));
 		EXPECT_EQ(0, run_on(&self->e, &self->w, n));
 	}
-	EXPECT_EQ(self->e.minor, npu_find_minor());
+	EXPECT_EQ(self->e.node, npu_find_node());
 }
 
 TEST_F(cores, a_core_goes_while_a_job_runs_on_it)
@@ -540,7 +540,7 @@ TEST_F(cores, all_cores_go_with_a_file_open)
 	npu_work_free(&self->e, &self->w);
 	ASSERT_EQ(0, npu_work_small(&self->e, &self->w, 42));
 	EXPECT_EQ(0, npu_ctx_create(self->e.fd, self->e.vm, 0, &self->e.ctx));
-	EXPECT_EQ(self->e.minor, npu_find_minor());
+	EXPECT_EQ(self->e.node, npu_find_node());
 }
 
 /* Computes until it is told to stop; -ENODEV is bad luck, wrong bytes are not */
@@ -598,6 +598,69 @@ TEST_F(cores, cores_come_and_go_under_load)
 	}
 }
 
+#define PM_TEST		"/sys/power/pm_test"
+#define PM_DELAY	"/sys/module/suspend/parameters/pm_test_delay"
+
+/* To the edge of sleep and back */
+static int almost_sleep(void)
+{
+	int ret;
+
+	write_file(PM_DELAY, "1");
+	ret = write_file(PM_TEST, "devices");
+	if (!ret)
+		ret = write_file("/sys/power/state", "freeze");
+	write_file(PM_TEST, "none");
+	return ret;
+}
+
+TEST_F(cores, the_system_sleeps_whatever_is_queued)
+{
+	struct npu_work hang, w;
+	struct drm_npu_task *tasks;
+	int fence[2], status;
+	struct npu_env bad;
+	uint32_t count;
+
+	if (access(PM_TEST, W_OK))
+		SKIP(return, "needs CONFIG_PM_DEBUG");
+	ASSERT_EQ(0, npu_work_matmul(&self->e, &w, 32, 128, 64, 43));
+	ASSERT_EQ(0, npu_long_tasks(&self->e, self->e.ctx, &w, 300, &count));
+	tasks = npu_repeat(&w, count);
+	ASSERT_NE(NULL, tasks);
+	ASSERT_EQ(0, npu_work_arm(&self->e, &w));
+	ASSERT_EQ(0, npu_env_open(&bad));
+	ASSERT_EQ(0, npu_work_hang(&bad, &hang));
+	fence[0] = submit_to_file(&bad, bad.ctx, &hang.task, 1);
+	fence[1] = submit_to_file(&self->e, self->e.ctx, tasks, count);
+	ASSERT_GE(fence[1], 0);
+	EXPECT_EQ(0, almost_sleep());
+	status = npu_file_wait(fence[0], NPU_PATIENCE_MS);
+	EXPECT_TRUE(status == -ETIME || status == -ECANCELED);
+	EXPECT_EQ(NPU_DONE, npu_file_wait(fence[1], NPU_PATIENCE_MS));
+	EXPECT_EQ(0, npu_work_check(&self->e, &w));
+	for (count = 0; count < self->c.count; count++) {
+		EXPECT_EQ(0, run_on(&self->e, &self->w, count));
+	}
+	npu_env_close(&bad);
+	free(tasks);
+}
+
+TEST_F(cores, sleep_takes_nothing_from_idle_cores)
+{
+	unsigned int i, n;
+
+	if (access(PM_TEST, W_OK))
+		SKIP(return, "needs CONFIG_PM_DEBUG");
+	for (i = 0; i < 2; i++) {
+		EXPECT_TRUE(!i || all_suspended(&self->c, 5000));
+		EXPECT_EQ(0, almost_sleep());
+		for (n = 0; n < self->c.count; n++) {
+			EXPECT_EQ(0, run_on(&self->e, &self->w, n));
+		}
+	}
+}
+
 /* Somebody may have the device open at this moment */
 static int unload_module(void)
 {
@@ -645,7 +708,7 @@ FIXTURE(module)
 
 FIXTURE_SETUP(module)
 {
-	if (npu_find_minor() < 0 || geteuid())
+	if (npu_find_node() < 0 || geteuid())
 		SKIP(return, "no npu device, or not root");
 	if (system("modprobe -D npu >/dev/null 2>&1"))
 		SKIP(return, "the module is not installed");

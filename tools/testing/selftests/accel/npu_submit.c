@@ -313,7 +313,7 @@ static void *thread_work(void *data)
 	for (i = 0; i < 10 && !t->ret; i++) {
 		t->ret = npu_work_matmul(&t->e, &w, 4 + 4 * (i % 5), 64, 64,
 					 t->seed + i);
-		for (n = 0; n < 10 && !t->ret; n++)
+		for (n = 0; n < 5 && !t->ret; n++)
 			t->ret = npu_work_run(&t->e, t->e.ctx, &w);
 		npu_work_free(&t->e, &w);
 	}
@@ -352,7 +352,7 @@ static int process_work(unsigned int seed)
 
 TEST_F(compute, processes_do_not_disturb_each_other)
 {
-	pid_t pid[12];
+	pid_t pid[8];
 	int status;
 	size_t n;
 
@@ -910,7 +910,7 @@ TEST_F(submit, thousands_of_jobs)
 	int ret;
 
 	ASSERT_EQ(0, npu_work_arm(&self->e, &self->w));
-	for (n = 0; n < 3000; n++) {
+	for (n = 0; n < 2000; n++) {
 		struct drm_npu_sync s = {
 			.handle = self->sync,
 			.flags = DRM_NPU_SYNC_SIGNAL,
@@ -929,7 +929,7 @@ TEST_F(submit, thousands_of_jobs)
 		}
 		ASSERT_EQ(0, ret);
 	}
-	EXPECT_EQ(0, npu_syncobj_wait(self->e.fd, self->sync, 3000,
+	EXPECT_EQ(0, npu_syncobj_wait(self->e.fd, self->sync, 2000,
 				      NPU_PATIENCE_MS));
 	EXPECT_EQ(0, npu_work_check(&self->e, &self->w));
 }

@@ -18,7 +18,10 @@
 
 #include "npu_test.h"
 
-#define ACCEL_MINORS	64
+/* Numbers of device files: accel nodes first, then render nodes */
+#define ACCEL_NODES	64
+#define RENDER_NODES	64
+#define FIRST_RENDER	128
 
 int npu_ioctl(int fd, unsigned long request, void *arg)
 {
@@ -72,12 +75,17 @@ static bool is_npu(int fd)
 	return version.name_len == 3 && !memcmp(name, "npu", 3);
 }
 
-int npu_open_minor(int minor)
+/* A kernel without the accel subsystem has the device among its GPUs */
+int npu_open_node(int node)
 {
 	char path[32];
 	int fd;
 
-	snprintf(path, sizeof(path), "/dev/accel/accel%d", minor);
+	if (node < ACCEL_NODES)
+		snprintf(path, sizeof(path), "/dev/accel/accel%d", node);
+	else
+		snprintf(path, sizeof(path), "/dev/dri/renderD%d",
+			 FIRST_RENDER + node - ACCEL_NODES);
 	fd = open(path, O_RDWR | O_CLOEXEC);
 	if (fd < 0)
 		return -errno;
@@ -87,25 +95,18 @@ int npu_open_minor(int minor)
 	return -ENODEV;
 }
 
-int npu_find_minor(void)
+int npu_find_node(void)
 {
-	int minor, fd;
+	int node, fd;
 
-	for (minor = 0; minor < ACCEL_MINORS; minor++) {
-		fd = npu_open_minor(minor);
+	for (node = 0; node < ACCEL_NODES + RENDER_NODES; node++) {
+		fd = npu_open_node(node);
 		if (fd < 0)
 			continue;
 		close(fd);
-		return minor;
+		return node;
 	}
 	return -ENODEV;
-}
-
-int npu_open(void)
-{
-	int minor = npu_find_minor();
-
-	return minor < 0 ? minor : npu_open_minor(minor);
 }
 
 int npu_query(int fd, uint32_t type, void *data, uint32_t size)
@@ -127,10 +128,10 @@ int npu_env_open_plain(struct npu_env *e)
 
 	memset(e, 0, sizeof(*e));
 	e->fd = -1;
-	e->minor = npu_find_minor();
-	if (e->minor < 0)
-		return e->minor;
-	e->fd = npu_open_minor(e->minor);
+	e->node = npu_find_node();
+	if (e->node < 0)
+		return e->node;
+	e->fd = npu_open_node(e->node);
 	if (e->fd < 0)
 		return e->fd;
 	ret = npu_query(e->fd, DRM_NPU_QUERY_DEVICE, &e->info, sizeof(e->info));

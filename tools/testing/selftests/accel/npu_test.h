@@ -32,7 +32,7 @@
 /* A device file with one address space and one context of any core */
 struct npu_env {
 	int fd;
-	int minor;
+	int node;	/* number of the device file */
 	uint32_t vm;
 	uint32_t ctx;
 	struct drm_npu_device_info info;
@@ -67,9 +67,8 @@ struct npu_work {
 int npu_ioctl(int fd, unsigned long request, void *arg);
 
 /* -ENODEV without a device that the npu driver runs */
-int npu_open(void);
-int npu_open_minor(int minor);
-int npu_find_minor(void);
+int npu_open_node(int node);
+int npu_find_node(void);
 int npu_query(int fd, uint32_t type, void *data, uint32_t size);
 int npu_env_open(struct npu_env *e);
 int npu_env_open_plain(struct npu_env *e);
