@@ -18,8 +18,8 @@
  *  - WDMA_SIZE_* repeat the cube size and are not looked at.
  *  - Channels from ORIG_CHANNEL on are stored as OFFSET_PEND up to the
  *    programmed channel count.
- *  - Per-channel float operands, the LUT, division, PReLU, transposition and
- *    the path to the PPU are refused.
+ *  - Per-channel float operands, the LUT, integer division, PReLU,
+ *    transposition and the path to the PPU are refused.
  */
 
 #include "qemu/osdep.h"
@@ -319,7 +319,8 @@ static bool dpu_prepare_ew_op(NpuTask *t)
     NpuDpu *d = &t->dpu;
     uint32_t cfg = REG(t, DPU_EW_CFG);
     static const NpuEwOp alu[16] = {
-        [0] = EW_MAX, [1] = EW_MIN, [2] = EW_ADD, [4] = EW_MINUS
+        [0] = EW_MAX, [1] = EW_MIN, [2] = EW_ADD, [3] = EW_DIV,
+        [4] = EW_MINUS
     };
 
     if (cfg & 1) {
@@ -339,7 +340,7 @@ static bool dpu_prepare_ew_op(NpuTask *t)
         return true;
     }
     d->ew = cfg & 4 ? EW_MUL : alu[npu_bits(cfg, 19, 16)];
-    if (d->ew == EW_NONE) {
+    if (d->ew == EW_NONE || (d->ew == EW_DIV && !d->is_float)) {
         return npu_refuse(t, DPU_EW_CFG, "EW operation");
     }
     d->ew_constant = !(cfg & (1 << 6));
@@ -545,6 +546,8 @@ static bool dpu_prepare_cvt(NpuTask *t)
         (d->cvt_scale & ~1)) {
         return npu_refuse(t, DPU_OUT_CVT_SCALE, "converter of float data");
     }
+    /* In flying mode fp16 comes out without FP32TOFP16_EN too. */
+    narrow = narrow || (d->flying && d->out_precision == NPU_FP16);
     if (d->out_precision != (narrow ? NPU_FP16 : NPU_FP32)) {
         return npu_refuse(t, DPU_DATA_FORMAT, "float output precision");
     }
@@ -854,6 +857,9 @@ static float ew_float(const NpuDpu *d, float v, int c, int y, int x)
             break;
         case EW_MINUS:
             v -= e;
+            break;
+        case EW_DIV:
+            v /= e;
             break;
         default:
             v *= e;

@@ -95,7 +95,7 @@ typedef struct NpuStage {
 } NpuStage;
 
 typedef enum NpuEwOp {
-    EW_NONE, EW_MAX, EW_MIN, EW_ADD, EW_MINUS, EW_MUL
+    EW_NONE, EW_MAX, EW_MIN, EW_ADD, EW_MINUS, EW_DIV, EW_MUL
 } NpuEwOp;
 
 typedef struct NpuDpu {

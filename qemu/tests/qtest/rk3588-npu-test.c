@@ -1062,6 +1062,8 @@ static float ew_float(int op, float a, float b)
         return a < b ? a : b;
     case 2:
         return a + b;
+    case 3:
+        return a / b;
     case 4:
         return a - b;
     default:
@@ -1119,6 +1121,7 @@ static void run_elementwise(GRand *r, int precision, int op)
 
         x = is_float ? x : x >> (32 - 8 * size);
         y = is_float ? y : y >> (32 - 8 * size);
+        y = op == 3 && half(y) == 0 ? 0x3c00 : y;
         store(a + i * size, x, size);
         store(b + i * size, y, size);
         if (is_float) {
@@ -1138,14 +1141,16 @@ static void run_elementwise(GRand *r, int precision, int op)
 
 static void test_elementwise(void)
 {
-    static const int ops[] = { 0, 1, 2, 4, 16 };
+    static const int ops[] = { 0, 1, 2, 4, 16, 3 };
     static const int precisions[] = { I8, I16, I32, F16 };
     GRand *r = g_rand_new_with_seed(10);
 
     for (int p = 0; p < ARRAY_SIZE(precisions); p++) {
         for (int o = 0; o < ARRAY_SIZE(ops); o++) {
-            run_elementwise(r, precisions[p], ops[o]);
-            run_elementwise(r, precisions[p], ops[o]);
+            if (ops[o] != 3 || precisions[p] == F16) {
+                run_elementwise(r, precisions[p], ops[o]);
+                run_elementwise(r, precisions[p], ops[o]);
+            }
         }
     }
     g_rand_free(r);
