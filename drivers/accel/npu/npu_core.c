@@ -58,6 +58,8 @@ static struct npu_sched_core *slots(struct npu_core *core)
  */
 struct npu_job *npu_core_job_locked(struct npu_core *core)
 {
+	lockdep_assert_held(&core->npu->sched.lock);
+
 	return node_to_npu_job(slots(core)->run);
 }
 

@@ -43,6 +43,23 @@
  */
 
 /**
+ * struct npu_recovery - a recovery under way
+ */
+struct npu_recovery {
+	/** @fault: what it is about */
+	struct npu_core_fault fault;
+
+	/** @guilty: the job that the core was working on, or NULL */
+	struct npu_job *guilty;
+
+	/** @powered: the driver holds a runtime PM reference */
+	bool powered;
+
+	/** @irq_off: the interrupt was switched off when the fault came */
+	bool irq_off;
+};
+
+/**
  * npu_fault_raise_locked() - something is wrong with what a core does
  * @core: the core
  * @error: what its job gets, unless something else was wrong first
@@ -179,11 +196,16 @@ static int climb(struct npu_core *core, bool powered)
 	return ret;
 }
 
-static void report(struct npu_core *core, const struct npu_core_fault *fault,
-		   struct npu_job *job)
+static void report(struct npu_core *core, const struct npu_recovery *rec)
 {
-	u64 client = job ? job->base.s_fence->drm_client_id : 0;
-	u32 task = job ? job->cur : 0;
+	const struct npu_core_fault *fault = &rec->fault;
+	u64 client = 0;
+	u32 task = 0;
+
+	if (rec->guilty) {
+		client = rec->guilty->base.s_fence->drm_client_id;
+		task = rec->guilty->cur;
+	}
 
 	switch (fault->error) {
 	case -EFAULT:
@@ -237,7 +259,8 @@ static void settle(struct npu_core *core, int error, bool alive)
 		condemn_locked(core, error);
 
 	if (!alive) {
-		core->state = NPU_CORE_DEAD;
+		if (core->state != NPU_CORE_ABSENT)
+			core->state = NPU_CORE_DEAD;
 		sched->present &= ~BIT_ULL(core->index);
 	} else if (core->state == NPU_CORE_READY) {
 		sched->up |= BIT_ULL(core->index);
@@ -254,26 +277,26 @@ static void settle(struct npu_core *core, int error, bool alive)
  * First half: nothing may happen on the core behind our back, and what has not
  * started need not wait for us.
  */
-static struct npu_core_fault isolate(struct npu_core *core, bool *powered,
-				     bool *irq_off)
+static void isolate(struct npu_core *core, struct npu_recovery *rec)
 {
 	struct npu_sched *sched = &core->npu->sched;
-	struct npu_core_fault fault;
 
 	disable_irq(core->irq);
 
 	guard(spinlock_irq)(&sched->lock);
 
-	fault = core->fault;
-	*powered = core->powered;
-	*irq_off = core->irq_off;
+	rec->fault = core->fault;
+	rec->powered = core->powered;
+	rec->irq_off = core->irq_off;
 	core->irq_off = false;
-	if (fault.error) {
-		sched->up &= ~BIT_ULL(core->index);
-		npu_sched_requeue(sched, core->index, !core->started);
-		npu_device_schedule_locked(core->npu);
-	}
-	return fault;
+	if (!rec->fault.error)
+		return;
+
+	sched->up &= ~BIT_ULL(core->index);
+	npu_sched_requeue(sched, core->index, !core->started);
+	npu_device_schedule_locked(core->npu);
+	/* It stays until it is condemned. */
+	rec->guilty = npu_core_job_locked(core);
 }
 
 /**
@@ -283,8 +306,8 @@ static struct npu_core_fault isolate(struct npu_core *core, bool *powered,
 void npu_fault_recover_work(struct work_struct *work)
 {
 	struct npu_core *core = container_of(work, struct npu_core, recover_work);
-	bool powered, irq_off, cookie;
-	struct npu_core_fault fault;
+	struct npu_recovery rec = { };
+	bool cookie;
 	int ret = 0;
 
 	guard(mutex)(&core->lock);
@@ -292,19 +315,19 @@ void npu_fault_recover_work(struct work_struct *work)
 	if (!core->dev)
 		return;
 
-	fault = isolate(core, &powered, &irq_off);
-	if (fault.error) {
-		report(core, &fault, core->started ? npu_core_job_locked(core) : NULL);
-		ret = climb(core, powered);
+	isolate(core, &rec);
+	if (rec.fault.error) {
+		report(core, &rec);
+		ret = climb(core, rec.powered);
 		if (ret)
 			dev_err(core->dev, "core is dead: %d\n", ret);
 
 		cookie = dma_fence_begin_signalling();
-		settle(core, fault.error, !ret);
+		settle(core, rec.fault.error, !ret);
 		dma_fence_end_signalling(cookie);
 	}
 
-	if (irq_off)
+	if (rec.irq_off)
 		enable_irq(core->irq);
 	/* The line of a dead core may be stuck; it stays off. */
 	if (!ret)

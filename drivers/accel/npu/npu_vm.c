@@ -41,9 +41,6 @@
 /* Mappings in one VM; each costs kernel memory */
 #define NPU_VM_MAX_MAPS		65536
 
-/* The NPU may not write through the mapping. */
-#define NPU_VA_READONLY		DRM_GPUVA_USERBITS
-
 /**
  * struct npu_vm_unmap - memory for one unmap, which must not fail halfway
  */
@@ -129,10 +126,6 @@ static int step_remap(struct drm_gpuva_op *op, void *priv)
 	drm_gpuva_op_remap_to_unmap_range(&op->remap, &addr, &range);
 	unmap_range(unmap->vm, addr, range);
 
-	if (prev)
-		prev->flags = old->flags;
-	if (next)
-		next->flags = old->flags;
 	drm_gpuva_remap(prev, next, &op->remap);
 
 	mutex_lock(&obj->gpuva.lock);
@@ -475,10 +468,8 @@ static int map_locked(struct npu_vm *vm, struct drm_gem_object *obj,
 	}
 	vm_bo = drm_gpuvm_bo_obtain_prealloc(vm_bo);
 
-	if (op->flags & DRM_NPU_BIND_READONLY) {
+	if (op->flags & DRM_NPU_BIND_READONLY)
 		prot = IOMMU_READ;
-		map->flags = NPU_VA_READONLY;
-	}
 	ret = map_pages(vm, sgt, op->bo_offset, va, op->size, prot);
 	if (ret) {
 		kfree(map);
