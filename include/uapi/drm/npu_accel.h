@@ -344,7 +344,7 @@ struct drm_npu_vm_create {
  * struct drm_npu_vm_destroy - argument of DRM_IOCTL_NPU_VM_DESTROY
  *
  * The identifier is gone at once. The address space itself goes with its last
- * user: contexts, unfinished jobs and private buffers keep it.
+ * user: contexts and unfinished jobs keep it.
  *
  * Errors: -ENOENT no such VM.
  */
@@ -419,8 +419,9 @@ struct drm_npu_bind_op {
  *
  * Errors: -ENOENT no such VM or buffer; -EINVAL misaligned or outside the VM or
  * the buffer, or a buffer that is private to another VM; -EEXIST the range is
- * mapped; -ENOSPC no room for an address chosen by the kernel; -E2BIG more than
- * &drm_npu_device_info.max_binds operations.
+ * mapped; -ENOSPC no room for an address chosen by the kernel, or the VM has
+ * 65536 mappings already; -E2BIG more than &drm_npu_device_info.max_binds
+ * operations.
  */
 struct drm_npu_vm_bind {
 	/** @vm_id: identifier */
@@ -618,7 +619,7 @@ struct drm_npu_job {
  * or a wait for a fence that does not exist yet; -E2BIG more jobs, tasks,
  * syncs or buffers than &struct drm_npu_device_info allows; -EAGAIN the context
  * has &drm_npu_device_info.max_queued unfinished jobs; -EIO the context is
- * banned; -EINTR.
+ * banned; -ENODEV none of the context's cores is usable; -EINTR.
  */
 struct drm_npu_submit {
 	/** @ctx_id: context */
