@@ -462,34 +462,22 @@ static bool run_image(struct run *run)
 /* Did what was given to the NPU get done there? */
 static bool check_work(struct run *run, struct tfl_work *work)
 {
-	struct tfl_work after;
-
-	tfl_work_get(&after);
-	*work = (struct tfl_work){
-		.jobs = after.jobs - run->before.jobs,
-		.tasks = after.tasks - run->before.tasks,
-		.failed = after.failed - run->before.failed,
-		.interrupts = after.interrupts - run->before.interrupts,
-		.have_interrupts = after.have_interrupts,
-	};
+	bool done = tfl_work_since(&run->before, work);
 
 	if (!work->jobs) {
 		fprintf(stderr, "the delegate took %d of %d operations, but gave the NPU nothing to do\n",
 			run->npu.taken, run->npu.nodes);
 		return false;
 	}
-	if (work->failed) {
+	if (work->failed)
 		fprintf(stderr, "jobs failed on the NPU\n");
-		return false;
-	}
-	if (work->have_interrupts && work->interrupts < work->jobs) {
-		fprintf(stderr, "the NPU finished %llu times for %llu jobs: some did not end\n",
+	else if (!done)
+		fprintf(stderr, "the NPU finished %llu times for %llu jobs of %llu tasks: some did not end\n",
 			(unsigned long long)work->interrupts,
-			(unsigned long long)work->jobs);
-		return false;
-	}
+			(unsigned long long)work->jobs,
+			(unsigned long long)work->tasks);
 
-	return true;
+	return done;
 }
 
 static bool report(struct run *run)

@@ -58,7 +58,7 @@ struct options {
 
 enum outcome {
 	OUTCOME_PASS, OUTCOME_KNOWN, OUTCOME_DIFFERS, OUTCOME_PARTLY,
-	OUTCOME_ERROR, OUTCOME_CRASH, OUTCOME_TIMEOUT, OUTCOME_COUNT,
+	OUTCOME_UNFINISHED, OUTCOME_ERROR, OUTCOME_CRASH, OUTCOME_TIMEOUT, OUTCOME_COUNT,
 };
 
 static const char * const outcome_names[] = {
@@ -66,6 +66,7 @@ static const char * const outcome_names[] = {
 	[OUTCOME_KNOWN] = "known",
 	[OUTCOME_DIFFERS] = "DIFFERS",
 	[OUTCOME_PARTLY] = "NOT ALL ON THE NPU",
+	[OUTCOME_UNFINISHED] = "JOBS DID NOT END",
 	[OUTCOME_ERROR] = "FAILED",
 	[OUTCOME_CRASH] = "CRASHED",
 	[OUTCOME_TIMEOUT] = "TIMED OUT",
@@ -73,7 +74,8 @@ static const char * const outcome_names[] = {
 
 /**
  * struct answer - what a child sends; @size bytes of outputs follow
- * @done: everything went well
+ * @done: the network was run
+ * @unfinished: jobs did not end, or not well
  * @nodes: operations of the network
  * @taken: operations that the delegate took
  * @jobs: jobs that the NPU was given
@@ -82,6 +84,7 @@ static const char * const outcome_names[] = {
  */
 struct answer {
 	uint32_t done;
+	uint32_t unfinished;
 	int32_t nodes;
 	int32_t taken;
 	uint64_t jobs;
@@ -93,6 +96,7 @@ struct answer {
  * struct item - a network
  * @name: its name
  * @finished: it has been run
+ * @again: it is run a second time
  * @outcome: how it went
  * @reason: why a difference is known
  * @answer: what its child found
@@ -101,6 +105,7 @@ struct answer {
 struct item {
 	char *name;
 	bool finished;
+	bool again;
 	enum outcome outcome;
 	const char *reason;
 	struct answer answer;
@@ -257,17 +262,14 @@ static bool run_item(const struct options *opt, const struct item *item, int fd)
 	    !run_net(&npu, model, true, seed, &outputs))
 		return false;
 
-	tfl_work_get(&work);
+	/* With several children at a time, the interrupts are of all of them. */
+	answer.done = true;
+	answer.unfinished = !tfl_work_since(&before, &work);
 	tfl_outputs_compare(&npu, outputs, reference, &answer.diff);
 	answer.nodes = npu.nodes;
 	answer.taken = npu.taken;
 	answer.jobs = work.jobs;
 	answer.size = opt->dump ? tfl_outputs_size(&npu) : 0;
-	/* With several children at a time, the interrupts are of all of them. */
-	answer.done = !work.failed && (!work.have_interrupts ||
-		      work.interrupts - before.interrupts >= work.jobs);
-	if (!answer.done)
-		fprintf(stderr, "jobs did not end well on the NPU\n");
 
 	return write_all(fd, &answer, sizeof(answer)) &&
 	       write_all(fd, outputs, answer.size);
@@ -323,6 +325,8 @@ static void judge(struct grid *grid, struct item *item)
 
 	if (!answer->done)
 		item->outcome = OUTCOME_ERROR;
+	else if (answer->unfinished)
+		item->outcome = OUTCOME_UNFINISHED;
 	else if (answer->taken != answer->nodes || !answer->jobs)
 		item->outcome = OUTCOME_PARTLY;
 	else if (answer->diff.max <= TOLERANCE)
@@ -344,6 +348,25 @@ static void judge_crash(struct grid *grid, struct item *item)
 		item->outcome = OUTCOME_KNOWN;
 		item->reason = known->reason;
 	}
+}
+
+/*
+ * Rocket gives a job half a second whatever it has to do, and an emulated NPU
+ * on a busy machine may take longer: once is no failure there.
+ */
+static bool run_again(struct grid *grid, struct worker *worker,
+		      struct item *item)
+{
+	if (item->outcome != OUTCOME_UNFINISHED || item->again ||
+	    !tfl_on_rocket())
+		return false;
+
+	item->again = true;
+	item->finished = false;
+	item->answer = (struct answer){};
+	start(grid, worker, item);
+
+	return true;
 }
 
 /* The child is gone, or has to go. */
@@ -373,6 +396,8 @@ static void finish(struct grid *grid, struct worker *worker, bool late)
 	if (status || worker->got != sizeof(*answer) + answer->size)
 		answer->done = false;
 	judge(grid, item);
+	if (run_again(grid, worker, item))
+		return;
 
 	if (answer->done && answer->size) {
 		item->outputs = malloc(answer->size);
@@ -424,6 +449,8 @@ static void print_item(const struct item *item)
 		       item->answer.nodes, (unsigned long long)item->answer.jobs);
 	if (item->reason)
 		printf(" (%s)", item->reason);
+	if (item->again)
+		printf(" (second try: its jobs had not ended in time)");
 	putchar('\n');
 }
 
@@ -432,7 +459,7 @@ static bool report(struct grid *grid, struct item *item)
 {
 	bool good = true;
 
-	if (!grid->opt->quiet || item->outcome != OUTCOME_PASS)
+	if (!grid->opt->quiet || item->again || item->outcome != OUTCOME_PASS)
 		print_item(item);
 
 	if (grid->dump) {

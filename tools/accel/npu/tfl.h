@@ -92,6 +92,16 @@ void tfl_diff_print(const char *what, const struct tfl_diff *diff);
 
 void tfl_work_get(struct tfl_work *work);
 
+/**
+ * tfl_work_since() - what has reached the NPU since @before
+ *
+ * Returns whether all of it ended well, as far as can be told.
+ */
+bool tfl_work_since(const struct tfl_work *before, struct tfl_work *work);
+
+/** tfl_on_rocket() - no preload library: the driver, if any, is rocket */
+bool tfl_on_rocket(void);
+
 /** tfl_work_settle() - to be called before the process ends */
 void tfl_work_settle(void);
 

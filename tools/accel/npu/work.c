@@ -112,6 +112,11 @@ static stats_fn preload_stats(void)
 	return stats;
 }
 
+bool tfl_on_rocket(void)
+{
+	return !preload_stats();
+}
+
 void tfl_work_get(struct tfl_work *work)
 {
 	stats_fn stats = preload_stats();
@@ -128,6 +133,27 @@ void tfl_work_get(struct tfl_work *work)
 	work->have_interrupts = count_interrupts(&work->interrupts);
 }
 
+bool tfl_work_since(const struct tfl_work *before, struct tfl_work *work)
+{
+	struct tfl_work after;
+	uint64_t expected;
+
+	tfl_work_get(&after);
+	*work = (struct tfl_work){
+		.jobs = after.jobs - before->jobs,
+		.tasks = after.tasks - before->tasks,
+		.failed = after.failed - before->failed,
+		.interrupts = after.interrupts - before->interrupts,
+		.have_interrupts = after.have_interrupts,
+	};
+
+	/* Rocket has each task interrupt and tells of no failure; npu tells. */
+	expected = tfl_on_rocket() ? work->tasks : work->jobs;
+
+	return !work->failed &&
+	       (!work->have_interrupts || work->interrupts >= expected);
+}
+
 /*
  * Rocket lets go of a job's buffers some time after the job. A file that is
  * closed before that trips the kernel (a warning from drm_mm_takedown(), then a
@@ -135,6 +161,6 @@ void tfl_work_get(struct tfl_work *work)
  */
 void tfl_work_settle(void)
 {
-	if (jobs && !preload_stats())
+	if (jobs && tfl_on_rocket())
 		usleep(30000);
 }
