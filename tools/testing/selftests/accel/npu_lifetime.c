@@ -8,6 +8,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -265,6 +266,123 @@ TEST_F(lifetime, objects_come_and_go_while_jobs_run)
 		ASSERT_EQ(0, npu_ctx_destroy(e.fd, e.ctx));
 		ASSERT_EQ(0, npu_vm_destroy(e.fd, e.vm));
 	}
+}
+
+/* Objects that threads share without asking each other */
+enum { SHARED = 8 };
+
+struct race {
+	struct npu_env *e;
+	struct npu_work *w;
+	unsigned int seed;
+	int64_t end;
+	uint32_t *vm, *ctx, *bo, *sync;
+};
+
+/* Submits a job of buffers and fences that may be gone at any moment */
+static void race_submit(struct race *r, uint32_t ctx, uint32_t bo,
+			uint32_t wait, uint32_t signal)
+{
+	struct drm_npu_sync s[2] = {
+		{ .handle = signal, .flags = DRM_NPU_SYNC_SIGNAL },
+		{ .handle = wait, .flags = DRM_NPU_SYNC_WAIT },
+	};
+	struct drm_npu_buffer b = {
+		.handle = bo,
+		.flags = 1 + npu_random(&r->seed) % 3,
+	};
+	struct drm_npu_job job[2] = {
+		{
+			.tasks = NPU_ARRAY(&r->w->task, 1),
+			.syncs = NPU_ARRAY(s, 1 + npu_random(&r->seed) % 2),
+			.buffers = NPU_ARRAY(&b, 1),
+		},
+	};
+
+	job[1] = job[0];
+	npu_submit(r->e->fd, ctx, job, 1 + npu_random(&r->seed) % 2);
+}
+
+static void race_step(struct race *r)
+{
+	uint32_t *vm = &r->vm[npu_random(&r->seed) % SHARED];
+	uint32_t *ctx = &r->ctx[npu_random(&r->seed) % SHARED];
+	uint32_t *bo = &r->bo[npu_random(&r->seed) % SHARED];
+	uint32_t *sync = &r->sync[npu_random(&r->seed) % SHARED];
+	int fd = r->e->fd;
+	uint32_t any_vm = npu_random(&r->seed) & 1 ? *vm : r->e->vm;
+	uint64_t va = 4096 * (64 + npu_random(&r->seed) % 64);
+
+	switch (npu_random(&r->seed) % 12) {
+	case 0:
+		npu_vm_destroy(fd, *vm);
+		npu_vm_create(fd, vm);
+		break;
+	case 1:
+		npu_ctx_destroy(fd, *ctx);
+		npu_ctx_create(fd, r->e->vm, 0, ctx);
+		break;
+	case 2:
+		npu_gem_close(fd, *bo);
+		npu_bo_create(fd, 16384, 0, npu_random(&r->seed) & 1 ? *vm : 0,
+			      bo);
+		break;
+	case 3:
+		npu_syncobj_destroy(fd, *sync);
+		npu_syncobj_create(fd, npu_random(&r->seed) & 1, sync);
+		break;
+	case 4:
+	case 5:
+		npu_map_at(fd, any_vm, *bo, va, 8192, 4096, 0);
+		break;
+	case 6:
+		npu_unmap(fd, any_vm, va, 4096 * (1 + va % 7));
+		break;
+	case 7:
+		npu_bo_wait(fd, *bo, 1 + npu_random(&r->seed) % 3, 1);
+		break;
+	case 8:
+		npu_map_at(fd, any_vm, *bo, 0, 16384, 0, DRM_NPU_BIND_AUTO);
+		break;
+	default:
+		race_submit(r, npu_random(&r->seed) % 4 ? *ctx : r->e->ctx, *bo,
+			    *sync, r->sync[npu_random(&r->seed) % SHARED]);
+	}
+}
+
+static void *race_thread(void *data)
+{
+	struct race *r = data;
+
+	while (npu_now_ns() < r->end)
+		race_step(r);
+	return NULL;
+}
+
+TEST_F(lifetime, threads_pull_objects_from_under_each_other)
+{
+	uint32_t shared[4][SHARED] = { 0 };
+	struct race r[6];
+	pthread_t id[6];
+	struct npu_env e;
+	struct npu_work w;
+	size_t n;
+
+	ASSERT_EQ(0, npu_env_open(&e));
+	ASSERT_EQ(0, npu_work_small(&e, &w, 51));
+	for (n = 0; n < ARRAY_SIZE(r); n++) {
+		r[n] = (struct race){
+			.e = &e, .w = &w, .seed = n,
+			.end = npu_now_ns() + 4000000000ll,
+			.vm = shared[0], .ctx = shared[1],
+			.bo = shared[2], .sync = shared[3],
+		};
+		ASSERT_EQ(0, pthread_create(&id[n], NULL, race_thread, &r[n]));
+	}
+	for (n = 0; n < ARRAY_SIZE(r); n++)
+		pthread_join(id[n], NULL);
+	npu_work_free(&e, &w);
+	npu_env_close(&e);
 }
 
 /* The platform devices of the cores, in the order of their numbers */
