@@ -689,8 +689,10 @@ int main(int argc, char **argv)
 	struct options opt = { .top = 5, .repeat = 1, .timeout = 300 };
 
 	parse(&opt, argc, argv);
-	if (opt.cpu == opt.npu)
-		opt.cpu = opt.npu = true;
+	if (opt.cpu == opt.npu) {
+		opt.cpu = true;
+		opt.npu = true;
+	}
 
 	setvbuf(stdout, NULL, _IOLBF, 0);
 

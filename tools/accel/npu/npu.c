@@ -163,7 +163,8 @@ int npu_cores(struct npu_device *dev, struct drm_npu_core_info *cores,
 	if (count > UINT32_MAX / sizeof(*cores))
 		return -EINVAL;
 
-	filled = size = count * sizeof(*cores);
+	size = count * sizeof(*cores);
+	filled = size;
 	ret = npu_query(dev, DRM_NPU_QUERY_CORES, cores, &size);
 	if (ret)
 		return ret;

@@ -31,10 +31,9 @@ static void (*delegate_destroy)(TfLiteDelegate *delegate);
  * and networks are instantiated one after the other, so one will do.
  */
 static struct {
-	TfLiteStatus (*prepare)(TfLiteContext *ctx, TfLiteDelegate *delegate);
-	TfLiteStatus (*replace)(TfLiteContext *ctx, TfLiteRegistration reg,
-				const TfLiteIntArray *nodes,
-				TfLiteDelegate *delegate);
+	/* As they were before their functions were replaced */
+	TfLiteDelegate delegate;
+	TfLiteContext ctx;
 	int nodes;
 	int taken;
 } preparing;
@@ -171,7 +170,8 @@ static TfLiteStatus replace_nodes(TfLiteContext *ctx, TfLiteRegistration reg,
 	reg.inplace_operator = 0;
 	preparing.taken += nodes->size;
 
-	return preparing.replace(ctx, reg, nodes, delegate);
+	return preparing.ctx.ReplaceNodeSubsetsWithDelegateKernels(ctx, reg, nodes,
+								   delegate);
 }
 
 static TfLiteStatus prepare(TfLiteContext *ctx, TfLiteDelegate *delegate)
@@ -182,10 +182,11 @@ static TfLiteStatus prepare(TfLiteContext *ctx, TfLiteDelegate *delegate)
 	if (ctx->GetExecutionPlan(ctx, &plan) == kTfLiteOk)
 		preparing.nodes += plan->size;
 
-	preparing.replace = ctx->ReplaceNodeSubsetsWithDelegateKernels;
+	preparing.ctx = *ctx;
 	ctx->ReplaceNodeSubsetsWithDelegateKernels = replace_nodes;
-	status = preparing.prepare(ctx, delegate);
-	ctx->ReplaceNodeSubsetsWithDelegateKernels = preparing.replace;
+	status = preparing.delegate.Prepare(ctx, delegate);
+	ctx->ReplaceNodeSubsetsWithDelegateKernels =
+		preparing.ctx.ReplaceNodeSubsetsWithDelegateKernels;
 
 	return status;
 }
@@ -203,7 +204,7 @@ static TfLiteDelegate *teflon_create(void)
 		return NULL;
 	}
 
-	preparing.prepare = delegate->Prepare;
+	preparing.delegate = *delegate;
 	preparing.nodes = 0;
 	preparing.taken = 0;
 	delegate->Prepare = prepare;
