@@ -204,7 +204,9 @@ TEST_F(bo, handles_are_checked)
 	ASSERT_EQ(0, npu_env_open_plain(&other));
 	ASSERT_EQ(0, npu_bo_create(self->e.fd, 4096, 0, 0, &handle));
 	for (n = 0; n < 4; n++) {
-		bad = (uint32_t[]){ 0, handle + 1, 0x7fffffff, ~0u }[n];
+		const uint32_t wrong[] = { 0, handle + 1, 0x7fffffff, ~0u };
+
+		bad = wrong[n];
 		EXPECT_EQ(-ENOENT, bo_query(self->e.fd, bad, &q));
 		EXPECT_EQ(-ENOENT, sync_range(self->e.fd, bad, 1, 0, 1));
 		EXPECT_EQ(-ENOENT, sync_range(self->e.fd, bad, 1, 0, 0));

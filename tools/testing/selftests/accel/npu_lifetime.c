@@ -468,12 +468,13 @@ static bool all_suspended(const struct cores *c, unsigned int patience_ms)
 
 	while (n < c->count) {
 		runtime_status(c->name[n], status, sizeof(status));
-		if (!strncmp(status, "suspended", 9))
+		if (!strncmp(status, "suspended", 9)) {
 			n++;
-		else if (npu_now_ns() > end)
+			continue;
+		}
+		if (npu_now_ns() > end)
 			return false;
-		else
-			npu_sleep_ms(20);
+		npu_sleep_ms(20);
 	}
 	return true;
 }
