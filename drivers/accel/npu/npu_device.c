@@ -356,6 +356,11 @@ static void npu_core_remove(struct platform_device *pdev)
 struct platform_driver npu_core_driver = {
 	.probe = npu_core_probe,
 	.remove = npu_core_remove,
+	/*
+	 * The IOMMU is shut down next, and from then on lets everything
+	 * through: nothing may run on a core by then.
+	 */
+	.shutdown = npu_core_remove,
 	.driver = {
 		.name = "npu-core",
 		.of_match_table = npu_of_match,
