@@ -41,6 +41,33 @@ static struct workqueue_struct *npu_ctx_wq;
 static atomic_t npu_ctx_count;
 static DECLARE_WAIT_QUEUE_HEAD(npu_ctx_gone);
 
+/*
+ * A context counts for its file until it is really gone: an identifier can be
+ * given back at any time, but jobs that still run would go on without limit.
+ */
+static int join_file(struct npu_ctx *ctx, struct npu_file *file)
+{
+	guard(mutex)(&file->lock);
+
+	if (file->num_ctxs >= NPU_MAX_CTXS)
+		return -ENOSPC;
+
+	file->num_ctxs++;
+	list_add_tail(&ctx->file_link, &file->all_ctxs);
+	kref_get(&file->ref);
+	ctx->file = file;
+	return 0;
+}
+
+static void leave_file(struct npu_ctx *ctx)
+{
+	scoped_guard(mutex, &ctx->file->lock) {
+		list_del(&ctx->file_link);
+		ctx->file->num_ctxs--;
+	}
+	npu_file_put(ctx->file);
+}
+
 static void npu_ctx_release_work(struct work_struct *work)
 {
 	struct npu_ctx *ctx = container_of(work, struct npu_ctx, release_work);
@@ -49,6 +76,7 @@ static void npu_ctx_release_work(struct work_struct *work)
 	drm_sched_entity_destroy(&ctx->entity);
 	drm_sched_fini(&ctx->sched);
 	npu_vm_put(ctx->vm);
+	leave_file(ctx);
 	mutex_destroy(&ctx->submit_lock);
 	kfree_rcu(ctx, rcu);
 	drm_dev_put(&npu->drm);
@@ -128,10 +156,11 @@ static int init_sched(struct npu_ctx *ctx)
 	return ret;
 }
 
-static struct npu_ctx *npu_ctx_create(struct npu_device *npu, struct npu_vm *vm,
+static struct npu_ctx *npu_ctx_create(struct npu_file *file, struct npu_vm *vm,
 				      const struct drm_npu_ctx_create *args,
 				      u64 core_mask)
 {
+	struct npu_device *npu = file->npu;
 	struct npu_ctx *ctx;
 	int ret;
 
@@ -149,15 +178,31 @@ static struct npu_ctx *npu_ctx_create(struct npu_device *npu, struct npu_vm *vm,
 				 core_mask, vm);
 	if (!ret)
 		ret = init_sched(ctx);
-	if (ret) {
-		kfree(ctx);
-		return ERR_PTR(ret);
+	if (ret)
+		goto err_free;
+
+	ret = join_file(ctx, file);
+	if (ret == -ENOSPC) {
+		/* The last steps of one that was destroyed may be under way. */
+		flush_workqueue(npu->submit_wq);
+		flush_workqueue(npu_ctx_wq);
+		ret = join_file(ctx, file);
 	}
+	if (ret)
+		goto err_sched;
 
 	atomic_inc(&npu_ctx_count);
 	drm_dev_get(&npu->drm);
 	ctx->vm = npu_vm_get(vm);
 	return ctx;
+
+err_sched:
+	drm_dbg(&npu->drm, "the file has %u contexts\n", NPU_MAX_CTXS);
+	drm_sched_entity_destroy(&ctx->entity);
+	drm_sched_fini(&ctx->sched);
+err_free:
+	kfree(ctx);
+	return ERR_PTR(ret);
 }
 
 /**
@@ -181,17 +226,26 @@ static void npu_ctx_stop(struct npu_ctx *ctx, int error)
 }
 
 /**
- * npu_ctx_close() - the owner of a context has gone
- * @ctx: the context; the reference of its identifier is dropped
+ * npu_ctx_close_all() - the owner of contexts has gone
+ * @file: the owner
  *
  * Work that is queued still runs, since others may wait for its fences, except
  * when the owner was killed: that has to be a way to get rid of the work, too.
  */
-void npu_ctx_close(struct npu_ctx *ctx)
+void npu_ctx_close_all(struct npu_file *file)
 {
-	if ((current->flags & PF_EXITING) && current->exit_code == SIGKILL)
-		npu_ctx_stop(ctx, -ECANCELED);
-	npu_ctx_put(ctx);
+	bool killed = (current->flags & PF_EXITING) && current->exit_code == SIGKILL;
+	struct npu_ctx *ctx;
+	unsigned long id;
+
+	if (killed) {
+		guard(mutex)(&file->lock);
+
+		list_for_each_entry(ctx, &file->all_ctxs, file_link)
+			npu_ctx_stop(ctx, -ECANCELED);
+	}
+	xa_for_each(&file->ctxs, id, ctx)
+		npu_ctx_put(ctx);
 }
 
 static int check_args(struct npu_device *npu, struct drm_npu_ctx_create *args,
@@ -244,13 +298,14 @@ int npu_ioctl_ctx_create(struct drm_device *drm, void *data, struct drm_file *fi
 	if (!vm)
 		return -ENOENT;
 
-	ctx = npu_ctx_create(npu, vm, args, core_mask);
+	ctx = npu_ctx_create(nfile, vm, args, core_mask);
 	npu_vm_put(vm);
 	if (IS_ERR(ctx))
 		return PTR_ERR(ctx);
 
-	ret = npu_file_add(nfile, &nfile->ctxs, ctx, &nfile->num_ctxs, NPU_MAX_CTXS,
-			   &nfile->next_ctx, &args->ctx_id);
+	scoped_guard(mutex, &nfile->lock)
+		ret = npu_file_add(nfile, &nfile->ctxs, ctx, &nfile->next_ctx,
+				   &args->ctx_id);
 	if (ret)
 		npu_ctx_put(ctx);
 	return ret;
@@ -273,11 +328,8 @@ int npu_ioctl_ctx_destroy(struct drm_device *drm, void *data, struct drm_file *f
 	if (args->pad)
 		return -EINVAL;
 
-	scoped_guard(mutex, &nfile->lock) {
+	scoped_guard(mutex, &nfile->lock)
 		ctx = xa_erase(&nfile->ctxs, args->ctx_id);
-		if (ctx)
-			nfile->num_ctxs--;
-	}
 	if (!ctx)
 		return -ENOENT;
 

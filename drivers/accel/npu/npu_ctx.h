@@ -26,6 +26,12 @@ struct npu_ctx {
 	/** @ref: reference count */
 	struct kref ref;
 
+	/** @file: the file it counts for; a reference */
+	struct npu_file *file;
+
+	/** @file_link: place in &npu_file.all_ctxs */
+	struct list_head file_link;
+
 	/** @npu: the device; a reference to its DRM device */
 	struct npu_device *npu;
 
@@ -72,7 +78,7 @@ struct npu_ctx {
 struct npu_ctx *npu_ctx_lookup(struct npu_file *file, u32 id);
 struct npu_ctx *npu_ctx_get(struct npu_ctx *ctx);
 void npu_ctx_put(struct npu_ctx *ctx);
-void npu_ctx_close(struct npu_ctx *ctx);
+void npu_ctx_close_all(struct npu_file *file);
 
 int npu_ctx_module_init(void);
 void npu_ctx_module_exit(void);

@@ -85,32 +85,41 @@ void *npu_array_copy(const struct drm_npu_array *array, size_t min, size_t size,
  * @file: the file that owns it
  * @table: &npu_file.vms or &npu_file.ctxs
  * @entry: the object
- * @count: how many there are in @table
- * @max: how many there may be
  * @next: where to look for a free identifier
  * @id: the identifier
  *
- * Identifiers are not reused soon, so that a stale one is an error.
+ * Called with &npu_file.lock. Identifiers are not reused soon, so that a stale
+ * one is an error.
  *
- * Return: 0, -ENOSPC, or -ENOMEM.
+ * Return: 0 or -ENOMEM.
  */
 int npu_file_add(struct npu_file *file, struct xarray *table, void *entry,
-		 u32 *count, u32 max, u32 *next, u32 *id)
+		 u32 *next, u32 *id)
 {
 	int ret;
 
-	guard(mutex)(&file->lock);
+	lockdep_assert_held(&file->lock);
 
-	if (*count >= max) {
-		drm_dbg(&file->npu->drm, "all %u of them are in use\n", max);
-		return -ENOSPC;
-	}
 	ret = xa_alloc_cyclic(table, id, entry, XA_LIMIT(1, INT_MAX), next,
 			      GFP_KERNEL_ACCOUNT);
-	if (ret < 0)
-		return ret;
-	(*count)++;
-	return 0;
+	return ret < 0 ? ret : 0;
+}
+
+static void npu_file_release(struct kref *ref)
+{
+	struct npu_file *file = container_of(ref, struct npu_file, ref);
+
+	mutex_destroy(&file->lock);
+	kfree(file);
+}
+
+/**
+ * npu_file_put() - drop a reference to what a file owns
+ * @file: what it owns
+ */
+void npu_file_put(struct npu_file *file)
+{
+	kref_put(&file->ref, npu_file_release);
 }
 
 static int npu_open(struct drm_device *drm, struct drm_file *file)
@@ -121,8 +130,10 @@ static int npu_open(struct drm_device *drm, struct drm_file *file)
 	if (!nfile)
 		return -ENOMEM;
 
+	kref_init(&nfile->ref);
 	nfile->npu = to_npu_device(drm);
 	mutex_init(&nfile->lock);
+	INIT_LIST_HEAD(&nfile->all_ctxs);
 	xa_init_flags(&nfile->vms, XA_FLAGS_ALLOC1);
 	xa_init_flags(&nfile->ctxs, XA_FLAGS_ALLOC1);
 	file->driver_priv = nfile;
@@ -132,19 +143,16 @@ static int npu_open(struct drm_device *drm, struct drm_file *file)
 static void npu_postclose(struct drm_device *drm, struct drm_file *file)
 {
 	struct npu_file *nfile = file->driver_priv;
-	struct npu_ctx *ctx;
 	struct npu_vm *vm;
 	unsigned long id;
 
-	xa_for_each(&nfile->ctxs, id, ctx)
-		npu_ctx_close(ctx);
+	npu_ctx_close_all(nfile);
 	xa_for_each(&nfile->vms, id, vm)
 		npu_vm_put(vm);
 
 	xa_destroy(&nfile->ctxs);
 	xa_destroy(&nfile->vms);
-	mutex_destroy(&nfile->lock);
-	kfree(nfile);
+	npu_file_put(nfile);
 }
 
 static void npu_show_fdinfo(struct drm_printer *p, struct drm_file *file)

@@ -2,6 +2,8 @@
 #ifndef __NPU_DRV_H__
 #define __NPU_DRV_H__
 
+#include <linux/kref.h>
+#include <linux/list.h>
 #include <linux/mutex.h>
 #include <linux/types.h>
 #include <linux/xarray.h>
@@ -12,8 +14,13 @@ struct npu_device;
 
 /**
  * struct npu_file - what one open file of the device owns
+ *
+ * Referenced by the file and by its contexts, which may last longer.
  */
 struct npu_file {
+	/** @ref: reference count */
+	struct kref ref;
+
 	/** @npu: the device */
 	struct npu_device *npu;
 
@@ -29,7 +36,10 @@ struct npu_file {
 	/** @num_vms: entries of @vms */
 	u32 num_vms;
 
-	/** @num_ctxs: entries of @ctxs */
+	/** @all_ctxs: contexts that exist, with or without an identifier */
+	struct list_head all_ctxs;
+
+	/** @num_ctxs: entries of @all_ctxs */
 	u32 num_ctxs;
 
 	/** @next_vm: where to look for a free identifier in @vms */
@@ -44,6 +54,7 @@ extern const struct drm_driver npu_drm_driver;
 void *npu_array_copy(const struct drm_npu_array *array, size_t min, size_t size,
 		     u32 max);
 int npu_file_add(struct npu_file *file, struct xarray *table, void *entry,
-		 u32 *count, u32 max, u32 *next, u32 *id);
+		 u32 *next, u32 *id);
+void npu_file_put(struct npu_file *file);
 
 #endif /* __NPU_DRV_H__ */

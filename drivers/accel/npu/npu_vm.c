@@ -348,8 +348,15 @@ int npu_ioctl_vm_create(struct drm_device *drm, void *data, struct drm_file *fil
 	if (IS_ERR(vm))
 		return PTR_ERR(vm);
 
-	ret = npu_file_add(nfile, &nfile->vms, vm, &nfile->num_vms, NPU_MAX_VMS,
-			   &nfile->next_vm, &args->vm_id);
+	scoped_guard(mutex, &nfile->lock) {
+		if (nfile->num_vms >= NPU_MAX_VMS)
+			ret = -ENOSPC;
+		else
+			ret = npu_file_add(nfile, &nfile->vms, vm, &nfile->next_vm,
+					   &args->vm_id);
+		if (!ret)
+			nfile->num_vms++;
+	}
 	if (ret)
 		npu_vm_put(vm);
 	return ret;
