@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/sysinfo.h>
 #include <sys/time.h>
 
 #include "kselftest_harness.h"
@@ -138,6 +139,23 @@ TEST_F(bo, sizes_around_2_and_4_gib_leave_nothing_behind)
 			npu_gem_close(self->e.fd, handle);
 	}
 	ASSERT_EQ(0, npu_work_small(&self->e, &w, 1));
+	EXPECT_EQ(0, npu_work_run(&self->e, self->e.ctx, &w));
+}
+
+/* Nothing but the call itself may fail for lack of memory */
+TEST_F(bo, more_than_the_machine_has_is_refused)
+{
+	struct npu_bo bo = { .size = self->e.info.max_bo_size };
+	struct sysinfo info;
+	struct npu_work w;
+
+	ASSERT_EQ(0, sysinfo(&info));
+	if ((uint64_t)info.totalram * info.mem_unit >= bo.size)
+		SKIP(return, "the largest buffer fits into memory");
+	ASSERT_EQ(0, npu_bo_create(self->e.fd, bo.size, 0, 0, &bo.handle));
+	EXPECT_EQ(-ENOMEM, npu_map(self->e.fd, self->e.vm, &bo, 0));
+	EXPECT_EQ(0, npu_gem_close(self->e.fd, bo.handle));
+	ASSERT_EQ(0, npu_work_small(&self->e, &w, 2));
 	EXPECT_EQ(0, npu_work_run(&self->e, self->e.ctx, &w));
 }
 
