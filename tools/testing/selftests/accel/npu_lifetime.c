@@ -220,6 +220,54 @@ TEST_F(lifetime, killed_clients_hold_nobody_up)
 		  (4 * self->e.info.timeout_ms + 2000) * 1000000ll);
 }
 
+/* Leaves jobs that hang in contexts without a name, as many as it can */
+static void abandon_contexts(int result)
+{
+	struct npu_work hang;
+	struct npu_env e;
+	uint32_t ctx, n = 0;
+	int ret;
+
+	if (npu_env_open(&e) || npu_work_hang(&e, &hang))
+		_exit(1);
+	while (n < 2 * e.info.max_ctxs) {
+		ret = npu_ctx_create(e.fd, e.vm, 0, &ctx);
+		if (!ret)
+			ret = npu_submit_work(e.fd, ctx, &hang, 0);
+		if (ret)
+			break;
+		npu_ctx_destroy(e.fd, ctx);
+		n++;
+	}
+	if (write(result, &n, sizeof(n)) != sizeof(n))
+		_exit(1);
+	for (;;)
+		pause();
+}
+
+TEST_F(lifetime, abandoned_contexts_count_and_go_with_their_owner)
+{
+	uint32_t made = 0;
+	int64_t start;
+	int result[2];
+	pid_t pid;
+
+	ASSERT_EQ(0, pipe(result));
+	pid = fork();
+	ASSERT_GE(pid, 0);
+	if (!pid)
+		abandon_contexts(result[1]);
+	EXPECT_EQ(sizeof(made), read(result[0], &made, sizeof(made)));
+	/* Some may have ended meanwhile, but few: each takes a timeout. */
+	EXPECT_LT(made, self->e.info.max_ctxs * 3 / 2);
+	kill(pid, SIGKILL);
+	ASSERT_EQ(pid, waitpid(pid, NULL, 0));
+	start = npu_now_ns();
+	EXPECT_EQ(0, npu_work_run(&self->e, self->e.ctx, &self->w));
+	EXPECT_LT(npu_now_ns() - start,
+		  (3 * self->e.info.timeout_ms + 1000) * 1000000ll);
+}
+
 TEST_F(lifetime, a_child_goes_on_with_the_file_of_its_parent)
 {
 	struct npu_env e;
