@@ -47,7 +47,8 @@ static const char usage[] =
 "  --delegate FILE  the NPU delegate (/usr/lib/teflon/libteflon.so)\n"
 "\n"
 "Input bytes come from splitmix64, seeded with the seed and the FNV-1a hash of\n"
-"the name. Exit status: 0 when every network ran on the NPU entirely and came\n"
+"the name. A network whose jobs did not end is run once more, for one in fifty\n"
+"at most. Exit status: 0 when every network ran on the NPU entirely and came\n"
 "within 2 steps of the CPU or is listed as known, else 1.\n";
 
 struct options {
@@ -144,6 +145,7 @@ struct grid {
 	struct known *known;
 	size_t known_count;
 	struct worker workers[MAX_WORKERS];
+	size_t again;
 	FILE *dump;
 };
 
@@ -351,16 +353,17 @@ static void judge_crash(struct grid *grid, struct item *item)
 }
 
 /*
- * Rocket gives a job half a second whatever it has to do, and an emulated NPU
- * on a busy machine may take longer: once is no failure there.
+ * Rocket gives a job half a second, npu a task one second. An emulated NPU on a
+ * busy machine may take longer, so a few networks may be run a second time.
  */
 static bool run_again(struct grid *grid, struct worker *worker,
 		      struct item *item)
 {
 	if (item->outcome != OUTCOME_UNFINISHED || item->again ||
-	    !tfl_on_rocket())
+	    grid->again > grid->count / 50)
 		return false;
 
+	grid->again++;
 	item->again = true;
 	item->finished = false;
 	item->answer = (struct answer){};
@@ -557,9 +560,9 @@ static bool summary(const struct grid *grid)
 	print_sum(grid, OUTCOME_PASS, "within 2 steps");
 	print_sum(grid, OUTCOME_KNOWN, "known to differ");
 	print_sum(grid, OUTCOME_DIFFERS, "differing");
-	printf("grid: %zu networks, %zu within %d steps, %zu known to differ, %zu failed\n",
+	printf("grid: %zu networks, %zu within %d steps, %zu known to differ, %zu failed; %zu run twice\n",
 	       grid->count, counts[OUTCOME_PASS], TOLERANCE,
-	       counts[OUTCOME_KNOWN], failed);
+	       counts[OUTCOME_KNOWN], failed, grid->again);
 
 	return !failed;
 }
