@@ -121,15 +121,17 @@ struct RK3588NpuCoreState {
     uint32_t enable;            /* blocks of the running task */
     uint8_t running_group[NPU_BLOCKS];
     int64_t phase_at[PHASE_END + 1];
+    int64_t host_us;            /* what the running task cost the host */
     NpuWorker worker;
     QEMUTimer *timer, *repeat_timer;
     QEMUBH *bh;
 
     /* Fault injection */
-    uint32_t inject_hang, inject_irq_drop, inject_irq_repeat;
+    uint32_t inject_hang, inject_stuck, inject_irq_drop, inject_irq_repeat;
     uint32_t inject_bus_error;
     uint64_t inject_irq_delay_ns;
     uint32_t repeat_bits;
+    bool stuck;                 /* deaf to soft resets until power goes */
 };
 
 static void npu_start_task(RK3588NpuCoreState *s, uint32_t enable,
@@ -546,6 +548,12 @@ static const char *npu_cannot_run(RK3588NpuCoreState *s, uint32_t enable)
         trace_rk3588_npu_inject(s->core_index, "hang");
         return "injected";
     }
+    if (s->inject_stuck) {
+        s->inject_stuck--;
+        s->stuck = true;
+        trace_rk3588_npu_inject(s->core_index, "hang until power-off");
+        return "injected";
+    }
     return NULL;
 }
 
@@ -584,6 +592,7 @@ static void npu_start_task(RK3588NpuCoreState *s, uint32_t enable,
     g_autofree NpuRegs *regs = g_new0(NpuRegs, 1);
     const char *why = npu_cannot_run(s, enable);
     NpuReason reason = { 0 };
+    int64_t begin;
     NpuTask *task;
     NpuVerdict v;
 
@@ -599,7 +608,9 @@ static void npu_start_task(RK3588NpuCoreState *s, uint32_t enable,
         npu_hang(s, why);
         return;
     }
+    begin = g_get_monotonic_time();
     v = npu_task_prepare(regs, enable, &dma, &task, &reason);
+    s->host_us = g_get_monotonic_time() - begin;
     if (v == NPU_REFUSED) {
         trace_rk3588_npu_refused(s->core_index, reason.reg, reason.value,
                                  reason.why);
@@ -659,12 +670,14 @@ static void npu_release_blocks(RK3588NpuCoreState *s)
     }
 }
 
-static void npu_end_task(RK3588NpuCoreState *s, NpuTask *task)
+static void npu_end_task(RK3588NpuCoreState *s, NpuTask *task, int64_t took_us)
 {
+    int64_t begin = g_get_monotonic_time();
     NpuVerdict v = npu_task_write(task, npu_dma_write, s);
 
     npu_task_free(task);
-    trace_rk3588_npu_task_end(s->core_index, s->finished, s->late);
+    s->host_us += took_us + g_get_monotonic_time() - begin;
+    trace_rk3588_npu_task_end(s->core_index, s->finished, s->late, s->host_us);
     if (v != NPU_OK) {
         npu_dma_failed(s, v, true);
         return;
@@ -688,6 +701,7 @@ static void npu_timer(void *opaque)
 {
     RK3588NpuCoreState *s = opaque;
     bool wait = icount_enabled() || qtest_enabled();
+    int64_t took_us;
     NpuTask *task;
 
     if (s->state != NPU_RUNNING) {
@@ -703,9 +717,9 @@ static void npu_timer(void *opaque)
         timer_mod_ns(s->timer, s->phase_at[s->phase]);
         return;
     }
-    task = npu_worker_collect(&s->worker, wait);
+    task = npu_worker_collect(&s->worker, wait, &took_us);
     if (task) {
-        npu_end_task(s, task);
+        npu_end_task(s, task, took_us);
     } else {
         s->late = true;
     }
@@ -715,12 +729,13 @@ static void npu_timer(void *opaque)
 static void npu_bh(void *opaque)
 {
     RK3588NpuCoreState *s = opaque;
+    int64_t took_us;
     NpuTask *task;
 
     if (s->state == NPU_RUNNING && s->late) {
-        task = npu_worker_collect(&s->worker, false);
+        task = npu_worker_collect(&s->worker, false, &took_us);
         if (task) {
-            npu_end_task(s, task);
+            npu_end_task(s, task, took_us);
         }
     }
 }
@@ -953,6 +968,7 @@ static void npu_set_power(void *opaque, int n, int level)
     RK3588NpuCoreState *s = opaque;
 
     if (s->power && !level) {
+        s->stuck = false;
         npu_reset_state(s, "power");
     }
     s->power = level;
@@ -976,7 +992,7 @@ static void npu_set_srst_a(void *opaque, int n, int level)
 {
     RK3588NpuCoreState *s = opaque;
 
-    if (level && !s->srst_a) {
+    if (level && !s->srst_a && !s->stuck) {
         npu_reset_state(s, "srst-a");
     }
     s->srst_a = level;
@@ -986,7 +1002,7 @@ static void npu_set_srst_h(void *opaque, int n, int level)
 {
     RK3588NpuCoreState *s = opaque;
 
-    if (level && !s->srst_h) {
+    if (level && !s->srst_h && !s->stuck) {
         npu_reset_state(s, "srst-h");
     }
     s->srst_h = level;
@@ -994,7 +1010,10 @@ static void npu_set_srst_h(void *opaque, int n, int level)
 
 static void npu_reset_hold(Object *obj, ResetType type)
 {
-    npu_reset_state(RK3588_NPU_CORE(obj), "machine");
+    RK3588NpuCoreState *s = RK3588_NPU_CORE(obj);
+
+    s->stuck = false;
+    npu_reset_state(s, "machine");
 }
 
 /*
@@ -1020,6 +1039,8 @@ static void npu_init(Object *obj)
     s->power = s->aclk = s->hclk = true;
 
     object_property_add_uint32_ptr(obj, "inject-hang", &s->inject_hang,
+                                   OBJ_PROP_FLAG_READWRITE);
+    object_property_add_uint32_ptr(obj, "inject-stuck", &s->inject_stuck,
                                    OBJ_PROP_FLAG_READWRITE);
     object_property_add_uint32_ptr(obj, "inject-irq-drop",
                                    &s->inject_irq_drop,

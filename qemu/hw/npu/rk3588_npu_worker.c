@@ -14,6 +14,7 @@ static void *worker_thread(void *opaque)
     qemu_mutex_lock(&w->lock);
     while (!w->quit) {
         NpuTask *task = w->next;
+        int64_t begin;
 
         if (!task) {
             qemu_cond_wait(&w->work, &w->lock);
@@ -23,9 +24,11 @@ static void *worker_thread(void *opaque)
         w->running = task;
         qemu_mutex_unlock(&w->lock);
 
+        begin = g_get_monotonic_time();
         npu_task_compute(task);
 
         qemu_mutex_lock(&w->lock);
+        w->took_us = g_get_monotonic_time() - begin;
         w->running = NULL;
         if (w->dropped == task) {
             w->dropped = NULL;
@@ -78,7 +81,7 @@ void npu_worker_submit(NpuWorker *w, NpuTask *task, const char *name)
     qemu_mutex_unlock(&w->lock);
 }
 
-NpuTask *npu_worker_collect(NpuWorker *w, bool wait)
+NpuTask *npu_worker_collect(NpuWorker *w, bool wait, int64_t *took_us)
 {
     NpuTask *task;
 
@@ -88,6 +91,7 @@ NpuTask *npu_worker_collect(NpuWorker *w, bool wait)
     }
     task = w->finished;
     w->finished = NULL;
+    *took_us = w->took_us;
     qemu_mutex_unlock(&w->lock);
     return task;
 }

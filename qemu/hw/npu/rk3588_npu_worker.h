@@ -27,6 +27,7 @@ typedef struct NpuWorker {
     NpuTask *running;       /* being computed */
     NpuTask *dropped;       /* running, but nobody wants it any more */
     NpuTask *finished;
+    int64_t took_us;        /* host time that @finished needed */
 
     /* called in the thread when a task is finished; must be thread-safe */
     void (*notify)(void *opaque);
@@ -41,10 +42,10 @@ void npu_worker_destroy(NpuWorker *w);
 void npu_worker_submit(NpuWorker *w, NpuTask *task, const char *name);
 
 /*
- * The finished task, owned by the caller again; NULL when it is not finished
- * and @wait is false.
+ * The finished task, owned by the caller again, and the host time it needed;
+ * NULL when it is not finished and @wait is false.
  */
-NpuTask *npu_worker_collect(NpuWorker *w, bool wait);
+NpuTask *npu_worker_collect(NpuWorker *w, bool wait, int64_t *took_us);
 
 /* Forget the task handed over last, in whatever state it is. */
 void npu_worker_drop(NpuWorker *w);

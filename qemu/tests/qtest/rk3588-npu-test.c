@@ -1770,6 +1770,16 @@ static void test_inject(void)
     npu_reset(0, true);
     npu_reset(0, false);
 
+    inject("inject-stuck", 1);
+    kick(0, STREAM, s.n, 1);
+    g_assert_cmphex(finish(0), ==, 0);
+    npu_reset(0, true);
+    npu_reset(0, false);
+    g_assert_cmphex(npu_read(0, 0x1000), !=, 0);
+    npu_power(false);
+    npu_power(true);
+    g_assert_cmphex(npu_read(0, 0x1000), ==, 0);
+
     inject("inject-bus-error", 1);
     kick(0, STREAM, s.n, 1);
     g_assert_cmphex(finish(0), ==, 1 << 12);

@@ -28,6 +28,7 @@
  * Fault injection, QOM properties writable at run time (qom-set). Each is a
  * count of events still to be spoilt and counts down by itself:
  *  + "inject-hang": tasks that start and never complete
+ *  + "inject-stuck": the same, and soft resets do not help: only power-off does
  *  + "inject-irq-drop": completions whose interrupt is not raised
  *  + "inject-irq-repeat": completions whose interrupt bit is raised a second
  *    time after it was cleared
