@@ -97,6 +97,13 @@ static u32 rknn_version(struct npu_core *core)
 	       (readl(regs->pc + PC_VERSION_NUM) & PC_VERSION_NUM_MASK);
 }
 
+/* Every start of a task has set the pointer; only a reset clears it. */
+static bool rknn_was_reset(void __iomem *unit)
+{
+	return !(readl(unit + UNIT_S_STATUS) & UNIT_S_STATUS_GROUPS) &&
+	       !(readl(unit + UNIT_S_POINTER) & UNIT_S_POINTER_POINTER_PP_EN);
+}
+
 static int rknn_verify(struct npu_core *core)
 {
 	const u32 pattern = 0xa5a5a5a5 & PC_BASE_ADDRESS_MASK;
@@ -104,6 +111,8 @@ static int rknn_verify(struct npu_core *core)
 	u32 got;
 
 	if (readl(regs->pc + PC_INT_RAW_STATUS) & PC_INT_ALL)
+		return -EIO;
+	if (!rknn_was_reset(regs->cna) || !rknn_was_reset(regs->core))
 		return -EIO;
 
 	writel(pattern, regs->pc + PC_BASE_ADDRESS);

@@ -32,6 +32,8 @@
 #define PC_TASK_DMA_BASE_ADDR		0x34
 
 /* The units, each at the start of its own window */
+#define UNIT_S_STATUS			0x00
+#define   UNIT_S_STATUS_GROUPS		  (GENMASK(17, 16) | GENMASK(1, 0))
 #define UNIT_S_POINTER			0x04
 #define   UNIT_S_POINTER_POINTER_PP_EN	  BIT(1)
 #define   UNIT_S_POINTER_EXECUTER_PP_EN	  BIT(2)
