@@ -622,18 +622,6 @@ TEST_F(bo, thousands_of_buffers)
 	free(handle);	/* closing the file takes the rest */
 }
 
-static int export(int fd, uint32_t handle)
-{
-	struct drm_prime_handle p = {
-		.handle = handle,
-		.flags = DRM_CLOEXEC | DRM_RDWR,
-		.fd = -1,
-	};
-	int ret = npu_ioctl(fd, DRM_IOCTL_PRIME_HANDLE_TO_FD, &p);
-
-	return ret ? ret : p.fd;
-}
-
 static int import(int fd, int dmabuf, uint32_t *handle)
 {
 	struct drm_prime_handle p = { .fd = dmabuf };
@@ -653,7 +641,7 @@ TEST_F(bo, shared_buffers_travel_between_files)
 	ASSERT_EQ(0, npu_env_open(&other));
 	ASSERT_EQ(0, npu_bo_new(self->e.fd, 65536, 0, 0, &a));
 	npu_fill_random(a.map, a.size, 9);
-	dmabuf = export(self->e.fd, a.handle);
+	dmabuf = npu_export(self->e.fd, a.handle);
 	ASSERT_GE(dmabuf, 0);
 	ASSERT_EQ(0, import(other.fd, dmabuf, &b.handle));
 	ASSERT_EQ(0, npu_bo_mmap(other.fd, &b));
@@ -686,7 +674,7 @@ TEST_F(bo, imported_buffers_work_in_jobs_of_both_files)
 	memcpy(in.map, w.bo[NPU_IN].map, in.size);
 	ASSERT_EQ(0, npu_bo_sync(self->e.fd, &in, DRM_NPU_SYNC_TO_DEVICE));
 	memset(w.bo[NPU_IN].map, 0, in.size);
-	dmabuf = export(self->e.fd, in.handle);
+	dmabuf = npu_export(self->e.fd, in.handle);
 	ASSERT_GE(dmabuf, 0);
 	ASSERT_EQ(0, import(other.fd, dmabuf, &in.handle));
 	ASSERT_EQ(0, npu_map(other.fd, other.vm, &in, DRM_NPU_BIND_READONLY));
@@ -707,7 +695,7 @@ TEST_F(bo, private_buffers_cannot_be_exported)
 	int fd;
 
 	ASSERT_EQ(0, npu_bo_new(self->e.fd, 4096, 0, self->e.vm, &bo));
-	fd = export(self->e.fd, bo.handle);
+	fd = npu_export(self->e.fd, bo.handle);
 	EXPECT_LT(fd, 0);
 	npu_bo_free(self->e.fd, &bo);
 }

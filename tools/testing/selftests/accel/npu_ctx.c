@@ -170,29 +170,14 @@ TEST_F(ctx, every_core_computes_the_same)
 	}
 }
 
-/*
- * Job n adds something to the output of job n - 1. Were two of them to change
- * places, or to run at the same time, the last result would be another.
- */
 TEST_F(ctx, jobs_run_in_the_order_of_their_submits)
 {
 	enum { JOBS = 40 };
-	struct rknn_ew shape = { .op = RKNN_EW_ADD, .w = 4, .h = 4 };
 	struct npu_work w[JOBS];
 	uint32_t sync;
 	int i, n;
 
-	for (n = 0; n < JOBS; n++) {
-		shape.op = n % 3;	/* max, min, add */
-		ASSERT_EQ(0, npu_work_ew(&self->e, &w[n], &shape, 100 + n));
-		if (!n)
-			continue;
-		rknn_patch(&w[n].stream, 0x5018, w[n - 1].bo[NPU_OUT].va);
-		rknn_ew_ref(&shape, (int8_t *)w[n - 1].expect,
-			    (int8_t *)w[n].bo[NPU_AUX].map,
-			    (int8_t *)w[n].expect);
-		ASSERT_EQ(0, npu_work_stream(&self->e, &w[n]));
-	}
+	ASSERT_EQ(0, npu_work_chain(&self->e, w, JOBS, 100));
 	ASSERT_EQ(0, npu_syncobj_create(self->e.fd, 0, &sync));
 	for (i = 0; i < 5; i++) {
 		for (n = 0; n < JOBS; n++) {

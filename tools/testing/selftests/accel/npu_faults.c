@@ -32,30 +32,10 @@ FIXTURE_SETUP(faults)
 	ASSERT_EQ(0, npu_syncobj_create(self->e.fd, 0, &self->sync));
 }
 
-/* Runs on every core in turn; the first that fails is told */
-static int all_cores_work(struct npu_env *e, struct npu_work *w)
-{
-	uint64_t left = e->info.core_mask;
-	unsigned int core;
-	uint32_t ctx;
-	int ret;
-
-	while (left) {
-		left = npu_next_core(left, &core);
-		ret = npu_ctx_create(e->fd, e->vm, 1ull << core, &ctx);
-		if (!ret)
-			ret = npu_work_run(e, ctx, w);
-		npu_ctx_destroy(e->fd, ctx);
-		if (ret)
-			return ret;
-	}
-	return 0;
-}
-
 /* After every test each core computes the right bytes again */
 FIXTURE_TEARDOWN(faults)
 {
-	EXPECT_EQ(0, all_cores_work(&self->e, &self->w));
+	EXPECT_EQ(0, npu_work_run_everywhere(&self->e, &self->w));
 	npu_env_close(&self->e);
 }
 
@@ -368,7 +348,7 @@ TEST_F(faults, a_bare_enable_word_runs_nobodys_program)
 		rknn_finish(&bare.stream, enable[n]);
 		ASSERT_EQ(0, npu_work_stream(&other, &bare));
 		for (i = 0; i < 3; i++) {	/* both register groups */
-			EXPECT_EQ(0, all_cores_work(&self->e, &program));
+			EXPECT_EQ(0, npu_work_run_everywhere(&self->e, &program));
 		}
 		EXPECT_NE(NPU_DONE, outcome(&other, 1, &bare.task, 1));
 		npu_bo_sync(other.fd, &trap, DRM_NPU_SYNC_FROM_DEVICE);
@@ -397,9 +377,9 @@ TEST_F(faults, a_stream_that_unmasks_interrupts_does_no_harm)
 	w.stream.count += 2;
 	ASSERT_EQ(0, npu_work_stream(&self->e, &w));
 	for (i = 0; i < 3; i++) {
-		ret = all_cores_work(&self->e, &w);
+		ret = npu_work_run_everywhere(&self->e, &w);
 		EXPECT_TRUE(ret == 0 || ret == -ETIME);
-		EXPECT_EQ(0, all_cores_work(&self->e, &self->w));
+		EXPECT_EQ(0, npu_work_run_everywhere(&self->e, &self->w));
 	}
 }
 
@@ -427,7 +407,7 @@ TEST_F(faults, streams_that_write_the_fetcher_harm_themselves_only)
 		ASSERT_EQ(0, npu_work_stream(&other, &w));
 		EXPECT_NE(-ETIMEDOUT, outcome(&other, 0, &w.task, 1))
 			TH_LOG("case %zu", n);
-		EXPECT_EQ(0, all_cores_work(&self->e, &self->w))
+		EXPECT_EQ(0, npu_work_run_everywhere(&self->e, &self->w))
 			TH_LOG("case %zu", n);
 		npu_work_free(&other, &w);
 	}
@@ -459,7 +439,7 @@ TEST_F(faults, a_stream_that_starts_twice_harms_itself_only)
 		EXPECT_NE(-ETIMEDOUT, outcome(&other, 1ull << i % 3 &
 					      self->e.info.core_mask,
 					      &first.task, 1));
-		EXPECT_EQ(0, all_cores_work(&self->e, &self->w));
+		EXPECT_EQ(0, npu_work_run_everywhere(&self->e, &self->w));
 	}
 	npu_env_close(&other);
 }
@@ -514,7 +494,7 @@ TEST_F_TIMEOUT(faults, random_streams_harm_themselves_only, 600)
 		EXPECT_TRUE(status == NPU_DONE || status == -ETIME ||
 			    status == -EFAULT || status == -EIO)
 			TH_LOG("seed %u ended with %d", seed, status);
-		EXPECT_EQ(0, all_cores_work(&self->e, &self->w))
+		EXPECT_EQ(0, npu_work_run_everywhere(&self->e, &self->w))
 			TH_LOG("seed %u left its mark", seed);
 		npu_work_free(&other, &w);
 	}

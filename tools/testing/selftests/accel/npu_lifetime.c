@@ -43,18 +43,6 @@ FIXTURE_TEARDOWN(lifetime)
 	npu_env_close(&self->e);
 }
 
-static int export(int fd, uint32_t handle)
-{
-	struct drm_prime_handle p = {
-		.handle = handle,
-		.flags = DRM_CLOEXEC | DRM_RDWR,
-		.fd = -1,
-	};
-	int ret = npu_ioctl(fd, DRM_IOCTL_PRIME_HANDLE_TO_FD, &p);
-
-	return ret ? ret : p.fd;
-}
-
 /* Submits one job and returns its fence as a sync file */
 static int submit_to_file(struct npu_env *e, uint32_t ctx,
 			  struct drm_npu_task *tasks, uint32_t count)
@@ -105,7 +93,7 @@ TEST_F(lifetime, an_exported_buffer_outlives_its_file)
 	ASSERT_EQ(0, npu_bo_new(e.fd, 65536, 0, 0, &bo));
 	ASSERT_EQ(0, npu_map(e.fd, e.vm, &bo, 0));
 	npu_fill_random(bo.map, bo.size, 5);
-	dmabuf = export(e.fd, bo.handle);
+	dmabuf = npu_export(e.fd, bo.handle);
 	ASSERT_GE(dmabuf, 0);
 	npu_env_close(&e);
 	map = mmap(NULL, 65536, PROT_READ | PROT_WRITE, MAP_SHARED, dmabuf, 0);

@@ -12,26 +12,6 @@
 
 NPU_FIXTURE(compute)
 
-/* Runs on every core in turn */
-static int run_everywhere(struct npu_env *e, struct npu_work *w)
-{
-	uint64_t left = e->info.core_mask;
-	unsigned int core;
-	uint32_t ctx;
-	int ret;
-
-	while (left) {
-		left = npu_next_core(left, &core);
-		ret = npu_ctx_create(e->fd, e->vm, 1ull << core, &ctx);
-		if (!ret)
-			ret = npu_work_run(e, ctx, w);
-		npu_ctx_destroy(e->fd, ctx);
-		if (ret)
-			return ret;
-	}
-	return 0;
-}
-
 TEST_F(compute, matrix_products_are_exact)
 {
 	struct { uint32_t m, k, n; } shape[] = {
@@ -45,7 +25,7 @@ TEST_F(compute, matrix_products_are_exact)
 	for (n = 0; n < ARRAY_SIZE(shape); n++) {
 		ASSERT_EQ(0, npu_work_matmul(&self->e, &w, shape[n].m,
 					     shape[n].k, shape[n].n, n));
-		EXPECT_EQ(0, run_everywhere(&self->e, &w))
+		EXPECT_EQ(0, npu_work_run_everywhere(&self->e, &w))
 			TH_LOG("%ux%ux%u", shape[n].m, shape[n].k, shape[n].n);
 		npu_work_free(&self->e, &w);
 	}
@@ -82,7 +62,7 @@ TEST_F(compute, convolutions_are_exact)
 		shape = conv_shape(s[n].size, s[n].ic, s[n].oc, s[n].kernel,
 				   s[n].stride, s[n].pad);
 		ASSERT_EQ(0, npu_work_conv(&self->e, &w, &shape, 300 + n));
-		EXPECT_EQ(0, run_everywhere(&self->e, &w))
+		EXPECT_EQ(0, npu_work_run_everywhere(&self->e, &w))
 			TH_LOG("shape %zu", n);
 		npu_work_free(&self->e, &w);
 	}
@@ -134,7 +114,7 @@ TEST_F(compute, elementwise_operations_are_exact)
 			shape.h = size[n].h;
 			ASSERT_EQ(0, npu_work_ew(&self->e, &w, &shape,
 						 500 + n));
-			EXPECT_EQ(0, run_everywhere(&self->e, &w))
+			EXPECT_EQ(0, npu_work_run_everywhere(&self->e, &w))
 				TH_LOG("%ux%u op %d", shape.w, shape.h,
 				       shape.op);
 			npu_work_free(&self->e, &w);
@@ -163,7 +143,7 @@ TEST_F(compute, pooling_is_exact)
 
 	for (n = 0; n < ARRAY_SIZE(pool_shapes); n++) {
 		ASSERT_EQ(0, npu_work_pool(&self->e, &w, &pool_shapes[n], n));
-		EXPECT_EQ(0, run_everywhere(&self->e, &w))
+		EXPECT_EQ(0, npu_work_run_everywhere(&self->e, &w))
 			TH_LOG("shape %zu", n);
 		npu_work_free(&self->e, &w);
 	}
@@ -201,7 +181,7 @@ TEST_F(compute, kinds_of_task_do_not_disturb_each_other)
 	ASSERT_EQ(0, npu_work_pool(&self->e, &w[3], &pool_shapes[0], 4));
 	for (i = 0; i < 60; i++) {
 		n = npu_random(&seed) % 4;
-		EXPECT_EQ(0, run_everywhere(&self->e, &w[n]))
+		EXPECT_EQ(0, npu_work_run_everywhere(&self->e, &w[n]))
 			TH_LOG("round %d kind %d", i, n);
 	}
 }
@@ -209,24 +189,14 @@ TEST_F(compute, kinds_of_task_do_not_disturb_each_other)
 TEST_F(compute, tasks_of_a_job_run_in_order)
 {
 	enum { TASKS = 32 };
-	struct rknn_ew shape = { .op = RKNN_EW_ADD, .w = 4, .h = 4 };
 	struct drm_npu_task tasks[TASKS];
 	struct npu_work w[TASKS];
 	uint32_t sync;
 	int n;
 
-	for (n = 0; n < TASKS; n++) {
-		shape.op = n % 3;
-		ASSERT_EQ(0, npu_work_ew(&self->e, &w[n], &shape, 600 + n));
+	ASSERT_EQ(0, npu_work_chain(&self->e, w, TASKS, 600));
+	for (n = 0; n < TASKS; n++)
 		tasks[n] = w[n].task;
-		if (!n)
-			continue;
-		rknn_patch(&w[n].stream, 0x5018, w[n - 1].bo[NPU_OUT].va);
-		rknn_ew_ref(&shape, (int8_t *)w[n - 1].expect,
-			    (int8_t *)w[n].bo[NPU_AUX].map,
-			    (int8_t *)w[n].expect);
-		ASSERT_EQ(0, npu_work_stream(&self->e, &w[n]));
-	}
 	ASSERT_EQ(0, npu_syncobj_create(self->e.fd, 0, &sync));
 	ASSERT_EQ(0, npu_submit_tasks(self->e.fd, self->e.ctx, tasks, TASKS,
 				      sync));

@@ -289,6 +289,18 @@ int npu_gem_close(int fd, uint32_t handle)
 	return npu_ioctl(fd, DRM_IOCTL_GEM_CLOSE, &arg);
 }
 
+int npu_export(int fd, uint32_t handle)
+{
+	struct drm_prime_handle p = {
+		.handle = handle,
+		.flags = DRM_CLOEXEC | DRM_RDWR,
+		.fd = -1,
+	};
+	int ret = npu_ioctl(fd, DRM_IOCTL_PRIME_HANDLE_TO_FD, &p);
+
+	return ret ? ret : p.fd;
+}
+
 void npu_bo_free(int fd, struct npu_bo *bo)
 {
 	if (bo->map)
@@ -734,6 +746,52 @@ int npu_work_run(struct npu_env *e, uint32_t ctx, struct npu_work *w)
 	if (ret != NPU_DONE)
 		return ret ? ret : -EPROTO;
 	return npu_work_check(e, w) ? -EBADMSG : 0;
+}
+
+/* Runs on every core in turn; the first that fails is told */
+int npu_work_run_everywhere(struct npu_env *e, struct npu_work *w)
+{
+	uint64_t left = e->info.core_mask;
+	unsigned int core;
+	uint32_t ctx;
+	int ret;
+
+	while (left) {
+		left = npu_next_core(left, &core);
+		ret = npu_ctx_create(e->fd, e->vm, 1ull << core, &ctx);
+		if (!ret)
+			ret = npu_work_run(e, ctx, w);
+		npu_ctx_destroy(e->fd, ctx);
+		if (ret)
+			return ret;
+	}
+	return 0;
+}
+
+/*
+ * Work n operates on the output of work n - 1, by max, min and add in turn. Were
+ * two of them to change places, or to run at the same time, the last result
+ * would be another.
+ */
+int npu_work_chain(struct npu_env *e, struct npu_work *w, unsigned int count,
+		   unsigned int seed)
+{
+	struct rknn_ew shape = { .w = 4, .h = 4 };
+	unsigned int n;
+	int ret = 0;
+
+	for (n = 0; n < count && !ret; n++) {
+		shape.op = n % 3;
+		ret = npu_work_ew(e, &w[n], &shape, seed + n);
+		if (ret || !n)
+			continue;
+		rknn_patch(&w[n].stream, 0x5018, w[n - 1].bo[NPU_OUT].va);
+		rknn_ew_ref(&shape, (int8_t *)w[n - 1].expect,
+			    (int8_t *)w[n].bo[NPU_AUX].map,
+			    (int8_t *)w[n].expect);
+		ret = npu_work_stream(e, &w[n]);
+	}
+	return ret;
 }
 
 void npu_work_free(struct npu_env *e, struct npu_work *w)

@@ -89,6 +89,7 @@ int npu_bo_new(int fd, uint64_t size, uint32_t flags, uint32_t vm,
 int npu_bo_sync(int fd, const struct npu_bo *bo, uint32_t dir);
 int npu_bo_wait(int fd, uint32_t handle, uint32_t flags, int64_t timeout_ms);
 int npu_gem_close(int fd, uint32_t handle);
+int npu_export(int fd, uint32_t handle);
 void npu_bo_free(int fd, struct npu_bo *bo);
 
 int npu_bind(int fd, uint32_t vm, struct drm_npu_bind_op *ops, uint32_t count,
@@ -137,6 +138,9 @@ int npu_work_arm(struct npu_env *e, struct npu_work *w);
 long npu_work_check(struct npu_env *e, struct npu_work *w);
 long npu_work_check_untouched(struct npu_env *e, struct npu_work *w);
 int npu_work_run(struct npu_env *e, uint32_t ctx, struct npu_work *w);
+int npu_work_run_everywhere(struct npu_env *e, struct npu_work *w);
+int npu_work_chain(struct npu_env *e, struct npu_work *w, unsigned int count,
+		   unsigned int seed);
 void npu_work_free(struct npu_env *e, struct npu_work *w);
 
 struct drm_npu_task *npu_repeat(const struct npu_work *w, uint32_t count);
