@@ -380,6 +380,17 @@ static int rfile_start_locked(struct rfile *file)
 	return npu_fence_create(file->dev, &file->last);
 }
 
+static int rfile_start(struct rfile *file)
+{
+	int ret;
+
+	pthread_mutex_lock(&file->lock);
+	ret = rfile_start_locked(file);
+	pthread_mutex_unlock(&file->lock);
+
+	return ret;
+}
+
 static int create_bo_locked(struct rfile *file, struct drm_rocket_create_bo *args)
 {
 	struct drm_npu_bo_query query;
@@ -456,9 +467,7 @@ static int rocket_prep_bo(struct rfile *file, void *data)
 	if (args->reserved)
 		return -EINVAL;
 
-	pthread_mutex_lock(&file->lock);
-	ret = rfile_start_locked(file);
-	pthread_mutex_unlock(&file->lock);
+	ret = rfile_start(file);
 	if (ret)
 		return ret;
 
@@ -483,9 +492,7 @@ static int rocket_fini_bo(struct rfile *file, void *data)
 	if (args->reserved)
 		return -EINVAL;
 
-	pthread_mutex_lock(&file->lock);
-	ret = rfile_start_locked(file);
-	pthread_mutex_unlock(&file->lock);
+	ret = rfile_start(file);
 	if (ret)
 		return ret;
 
