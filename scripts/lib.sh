@@ -142,3 +142,37 @@ quietly()
 	ql_sec=$(($(date +%s) - ql_start))
 	[ "$ql_sec" -lt 2 ] || printf '  %-10s done in %d s\n' "$ql_label" "$ql_sec"
 }
+
+# Tests speak TAP: result STATUS NAME, is NAME COMMAND..., skip NAME WHY, and
+# results at the end, which fails when one of them has.
+tap_n=0 tap_bad=0
+result()
+{
+	tap_n=$((tap_n + 1))
+	if [ "$1" -eq 0 ]; then
+		say "ok $tap_n - $2"
+	else
+		say "not ok $tap_n - $2"
+		tap_bad=$((tap_bad + 1))
+	fi
+}
+
+is()
+{
+	is_name=$1 is_rc=0
+	shift
+	"$@" || is_rc=$?
+	result "$is_rc" "$is_name"
+}
+
+skip()
+{
+	tap_n=$((tap_n + 1))
+	say "ok $tap_n - $1 # SKIP $2"
+}
+
+results()
+{
+	say "1..$tap_n"
+	[ "$tap_bad" -eq 0 ]
+}
