@@ -137,7 +137,7 @@ int npu_ioctl_bo_create(struct drm_device *drm, void *data, struct drm_file *fil
 	struct npu_bo *bo;
 	int ret;
 
-	if ((args->flags & ~DRM_NPU_BO_WC) || args->pad || !args->size)
+	if ((args->flags & ~DRM_NPU_BO_WC) || args->priority || !args->size)
 		return -EINVAL;
 	if (args->size > npu_vm_end(npu) - npu_vm_start(npu)) {
 		drm_dbg(drm, "buffer of %#llx bytes is too large\n", args->size);

@@ -329,8 +329,11 @@ static int parse_jobs(struct npu_submit *submit, const struct drm_npu_job *jobs)
 	for (u32 i = 0; i < submit->num_jobs && !ret; i++) {
 		struct npu_submit_job *sjob = &submit->jobs[i];
 
-		if (jobs[i].flags || jobs[i].pad)
+		if (jobs[i].flags || jobs[i].values.count)
 			return -EINVAL;
+		/* There are none yet. */
+		if (jobs[i].program_id)
+			return -ENOENT;
 
 		ret = parse_tasks(submit, sjob, &jobs[i].tasks);
 		if (!ret)

@@ -836,8 +836,8 @@ TEST_F(submit, flags_and_pads_are_checked)
 		EXPECT_EQ(-EINVAL, npu_submit(self->e.fd, self->e.ctx, &bad,
 					      1));
 		bad = job;
-		bad.pad = 1u << bit;
-		EXPECT_EQ(-EINVAL, npu_submit(self->e.fd, self->e.ctx, &bad,
+		bad.program_id = 1u << bit;
+		EXPECT_EQ(-ENOENT, npu_submit(self->e.fd, self->e.ctx, &bad,
 					      1));
 	}
 }
