@@ -41,6 +41,19 @@ void rknn_patch(struct rknn_stream *s, uint32_t reg, uint32_t value)
 	assert(hits);
 }
 
+/* Byte offset in the stream of the value that a register is given, 32 bits */
+size_t rknn_value_at(const struct rknn_stream *s, uint32_t reg)
+{
+	unsigned int i;
+
+	for (i = 0; i < s->count; i++) {
+		if (s->words[i] && (s->words[i] & 0xffff) == reg)
+			return i * sizeof(s->words[0]) + sizeof(uint16_t);
+	}
+	assert(0);
+	return 0;
+}
+
 /* The last words of a stream, which start the blocks; the count becomes even */
 void rknn_finish(struct rknn_stream *s, uint32_t enable)
 {

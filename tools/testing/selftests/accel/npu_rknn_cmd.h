@@ -43,6 +43,11 @@
 #define RKNN_PC_INT_CLEAR	0x0024
 #define RKNN_PC_TASK_CON	0x0030
 #define RKNN_CNA_S_POINTER	0x1004
+#define RKNN_CNA_FEATURES	0x1070
+#define RKNN_CNA_WEIGHTS	0x1110
+#define RKNN_DPU_OUT		0x4020
+#define RKNN_RDMA_A		0x5018
+#define RKNN_RDMA_B		0x5038
 #define RKNN_RDMA_FEATURE_MODE	0x5044
 
 /* Blocks an enable word starts */
@@ -122,6 +127,7 @@ struct rknn_pool {
 void rknn_emit(struct rknn_stream *s, uint16_t target, uint32_t reg,
 	       uint32_t value);
 void rknn_patch(struct rknn_stream *s, uint32_t reg, uint32_t value);
+size_t rknn_value_at(const struct rknn_stream *s, uint32_t reg);
 void rknn_finish(struct rknn_stream *s, uint32_t enable);
 
 void rknn_matmul_cmd(struct rknn_stream *s, const struct rknn_matmul *op);

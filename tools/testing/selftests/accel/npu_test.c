@@ -211,6 +211,21 @@ int npu_ctx_destroy(int fd, uint32_t ctx)
 	return npu_ioctl(fd, DRM_IOCTL_NPU_CTX_DESTROY, &arg);
 }
 
+int npu_ctx_query(int fd, uint32_t ctx, struct drm_npu_ctx_query *query)
+{
+	memset(query, 0, sizeof(*query));
+	query->ctx_id = ctx;
+	return npu_ioctl(fd, DRM_IOCTL_NPU_CTX_QUERY, query);
+}
+
+int npu_ctx_set(int fd, uint32_t ctx, const struct drm_npu_ctx_set *set)
+{
+	struct drm_npu_ctx_set arg = *set;
+
+	arg.ctx_id = ctx;
+	return npu_ioctl(fd, DRM_IOCTL_NPU_CTX_SET, &arg);
+}
+
 int npu_bo_create(int fd, uint64_t size, uint32_t flags, uint32_t vm,
 		  uint32_t *handle)
 {
@@ -368,12 +383,23 @@ int npu_unmap(int fd, uint32_t vm, uint64_t va, uint64_t size)
 
 int npu_submit(int fd, uint32_t ctx, struct drm_npu_job *jobs, uint32_t count)
 {
+	uint64_t first;
+
+	return npu_submit_ids(fd, ctx, jobs, count, &first);
+}
+
+/* Tells the id of the first of the jobs; zero when there are none */
+int npu_submit_ids(int fd, uint32_t ctx, struct drm_npu_job *jobs,
+		   uint32_t count, uint64_t *first)
+{
 	struct drm_npu_submit arg = {
 		.ctx_id = ctx,
 		.jobs = NPU_ARRAY(jobs, count),
 	};
+	int ret = npu_ioctl(fd, DRM_IOCTL_NPU_SUBMIT, &arg);
 
-	return npu_ioctl(fd, DRM_IOCTL_NPU_SUBMIT, &arg);
+	*first = ret ? 0 : arg.first_job;
+	return ret;
 }
 
 /* One job; @signal may be zero */
@@ -394,6 +420,81 @@ int npu_submit_tasks(int fd, uint32_t ctx, struct drm_npu_task *tasks,
 int npu_submit_work(int fd, uint32_t ctx, struct npu_work *w, uint32_t signal)
 {
 	return npu_submit_tasks(fd, ctx, &w->task, 1, signal);
+}
+
+/* What became of @count jobs from @first on */
+int npu_job_query(int fd, uint32_t ctx, uint64_t first,
+		  struct drm_npu_job_result *results, uint32_t count)
+{
+	struct drm_npu_job_query arg = {
+		.ctx_id = ctx,
+		.first_job = first,
+		.results = NPU_ARRAY(results, count),
+	};
+
+	memset(results, 0xcc, count * sizeof(*results));
+	return npu_ioctl(fd, DRM_IOCTL_NPU_JOB_QUERY, &arg);
+}
+
+int npu_job_result(int fd, uint32_t ctx, uint64_t job,
+		   struct drm_npu_job_result *result)
+{
+	return npu_job_query(fd, ctx, job, result, 1);
+}
+
+int npu_program_create(int fd, struct drm_npu_program_create *arg,
+		       uint32_t *program)
+{
+	int ret;
+
+	arg->program_id = 0xcccccccc;
+	ret = npu_ioctl(fd, DRM_IOCTL_NPU_PROGRAM_CREATE, arg);
+	*program = ret ? 0 : arg->program_id;
+	return ret;
+}
+
+int npu_program_destroy(int fd, uint32_t program)
+{
+	struct drm_npu_program_destroy arg = { .program_id = program };
+
+	return npu_ioctl(fd, DRM_IOCTL_NPU_PROGRAM_DESTROY, &arg);
+}
+
+/* A program of one task that does what the work does */
+int npu_program_of_work(struct npu_env *e, const struct npu_work *w,
+			struct drm_npu_patch *patches, uint32_t count,
+			uint32_t *program)
+{
+	struct drm_npu_task task = w->task;
+	struct drm_npu_program_create arg = {
+		.vm_id = e->vm,
+		.cmds = (uintptr_t)w->stream.words,
+		.cmds_size = w->task.cmd_size,
+		.tasks = NPU_ARRAY(&task, 1),
+	};
+
+	task.cmd_va = 0;
+	if (count)
+		arg.patches = NPU_ARRAY(patches, count);
+	return npu_program_create(e->fd, &arg, program);
+}
+
+/* One job; @count and @signal may be zero */
+int npu_submit_program(int fd, uint32_t ctx, uint32_t program,
+		       struct drm_npu_value *values, uint32_t count,
+		       uint32_t signal)
+{
+	struct drm_npu_sync sync = {
+		.handle = signal,
+		.flags = DRM_NPU_SYNC_SIGNAL,
+	};
+	struct drm_npu_job job = { .program_id = program };
+
+	if (count)
+		job.values = NPU_ARRAY(values, count);
+	if (signal)
+		job.syncs = NPU_ARRAY(&sync, 1);
+	return npu_submit(fd, ctx, &job, 1);
 }
 
 int npu_syncobj_create(int fd, uint32_t flags, uint32_t *handle)

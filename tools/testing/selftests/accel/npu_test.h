@@ -80,6 +80,8 @@ int npu_vm_create(int fd, uint32_t *vm);
 int npu_vm_destroy(int fd, uint32_t vm);
 int npu_ctx_create(int fd, uint32_t vm, uint64_t core_mask, uint32_t *ctx);
 int npu_ctx_destroy(int fd, uint32_t ctx);
+int npu_ctx_query(int fd, uint32_t ctx, struct drm_npu_ctx_query *query);
+int npu_ctx_set(int fd, uint32_t ctx, const struct drm_npu_ctx_set *set);
 
 int npu_bo_create(int fd, uint64_t size, uint32_t flags, uint32_t vm,
 		  uint32_t *handle);
@@ -107,9 +109,26 @@ int npu_unmap(int fd, uint32_t vm, uint64_t va, uint64_t size);
 })
 
 int npu_submit(int fd, uint32_t ctx, struct drm_npu_job *jobs, uint32_t count);
+int npu_submit_ids(int fd, uint32_t ctx, struct drm_npu_job *jobs,
+		   uint32_t count, uint64_t *first);
 int npu_submit_tasks(int fd, uint32_t ctx, struct drm_npu_task *tasks,
 		     uint32_t count, uint32_t signal);
 int npu_submit_work(int fd, uint32_t ctx, struct npu_work *w, uint32_t signal);
+
+int npu_job_query(int fd, uint32_t ctx, uint64_t first,
+		  struct drm_npu_job_result *results, uint32_t count);
+int npu_job_result(int fd, uint32_t ctx, uint64_t job,
+		   struct drm_npu_job_result *result);
+
+int npu_program_create(int fd, struct drm_npu_program_create *arg,
+		       uint32_t *program);
+int npu_program_destroy(int fd, uint32_t program);
+int npu_program_of_work(struct npu_env *e, const struct npu_work *w,
+			struct drm_npu_patch *patches, uint32_t count,
+			uint32_t *program);
+int npu_submit_program(int fd, uint32_t ctx, uint32_t program,
+		       struct drm_npu_value *values, uint32_t count,
+		       uint32_t signal);
 
 int npu_syncobj_create(int fd, uint32_t flags, uint32_t *handle);
 int npu_syncobj_destroy(int fd, uint32_t handle);
