@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
+#include <linux/capability.h>
 #include <linux/dma-mapping.h>
 #include <linux/dma-resv.h>
+#include <linux/sched/signal.h>
+#include <linux/sched/user.h>
 #include <linux/slab.h>
 
 #include <drm/drm_file.h>
@@ -34,10 +37,45 @@
 /* Ranges in one DRM_IOCTL_NPU_BO_SYNC, as the UAPI states */
 #define NPU_MAX_SYNC_OPS	1024
 
+/*
+ * Counted against the user and not against the process, because a buffer may
+ * outlive the process that made it.
+ */
+static int memlock_charge(struct npu_memlock *memlock, u64 size)
+{
+	unsigned long limit, locked, pages = PAGE_ALIGN(size) >> PAGE_SHIFT;
+	struct user_struct *user = current_user();
+
+	if (capable(CAP_IPC_LOCK))
+		return 0;
+
+	limit = rlimit(RLIMIT_MEMLOCK) >> PAGE_SHIFT;
+	locked = atomic_long_read(&user->locked_vm);
+	do {
+		if (pages > limit || locked > limit - pages)
+			return -EPERM;
+	} while (!atomic_long_try_cmpxchg(&user->locked_vm, &locked, locked + pages));
+
+	memlock->user = get_uid(user);
+	memlock->pages = pages;
+	return 0;
+}
+
+static void memlock_uncharge(struct npu_memlock *memlock)
+{
+	if (!memlock->user)
+		return;
+	atomic_long_sub(memlock->pages, &memlock->user->locked_vm);
+	free_uid(memlock->user);
+	memlock->user = NULL;
+}
+
 static void npu_gem_free(struct drm_gem_object *obj)
 {
 	struct npu_bo *bo = to_npu_bo(obj);
 	struct drm_gem_object *vm_resv = bo->vm_resv;
+
+	memlock_uncharge(&bo->memlock);
 
 	/* Uses the reservation object. */
 	drm_gem_shmem_free(&bo->base);
@@ -119,6 +157,80 @@ static struct npu_bo *npu_bo_create(struct drm_device *drm, u64 size, u32 flags,
 		return ERR_CAST(sgt);
 	}
 	return bo;
+}
+
+/**
+ * npu_bo_create_kernel() - create a buffer for the kernel's own use
+ * @npu: the device
+ * @vm: the VM it is going to be mapped in
+ * @size: bytes
+ *
+ * The buffer is private to @vm, write-combined, zeroed, and its memory stays; it
+ * counts against the caller's RLIMIT_MEMLOCK.
+ *
+ * Return: the buffer, for npu_bo_put(), or an error pointer; -EPERM is for the
+ * limit.
+ */
+struct npu_bo *npu_bo_create_kernel(struct npu_device *npu, struct npu_vm *vm,
+				    u64 size)
+{
+	struct npu_memlock memlock = {};
+	struct npu_bo *bo;
+	int ret;
+
+	ret = memlock_charge(&memlock, size);
+	if (ret)
+		return ERR_PTR(ret);
+
+	bo = npu_bo_create(&npu->drm, size, DRM_NPU_BO_WC, vm, 0);
+	if (IS_ERR(bo))
+		memlock_uncharge(&memlock);
+	else
+		bo->memlock = memlock;
+	return bo;
+}
+
+/**
+ * npu_bo_put() - drop a reference to a buffer
+ * @bo: the buffer, or NULL
+ */
+void npu_bo_put(struct npu_bo *bo)
+{
+	if (bo)
+		drm_gem_object_put(&bo->base.base);
+}
+
+/**
+ * npu_bo_vmap() - map a buffer for the kernel
+ * @bo: a buffer of the kernel's own
+ *
+ * Return: its address, write-combined, until npu_bo_vunmap(); or an error
+ * pointer.
+ */
+void *npu_bo_vmap(struct npu_bo *bo)
+{
+	struct drm_gem_object *obj = &bo->base.base;
+	struct iosys_map map;
+	int ret;
+
+	dma_resv_lock(obj->resv, NULL);
+	ret = drm_gem_shmem_vmap_locked(&bo->base, &map);
+	dma_resv_unlock(obj->resv);
+	return ret ? ERR_PTR(ret) : map.vaddr;
+}
+
+/**
+ * npu_bo_vunmap() - undo npu_bo_vmap()
+ * @bo: the buffer
+ */
+void npu_bo_vunmap(struct npu_bo *bo)
+{
+	struct iosys_map map = IOSYS_MAP_INIT_VADDR(bo->base.vaddr);
+	struct drm_gem_object *obj = &bo->base.base;
+
+	dma_resv_lock(obj->resv, NULL);
+	drm_gem_shmem_vunmap_locked(&bo->base, &map);
+	dma_resv_unlock(obj->resv);
 }
 
 /**

@@ -8,6 +8,20 @@
 
 struct drm_device;
 struct drm_file;
+struct npu_device;
+struct npu_vm;
+struct user_struct;
+
+/**
+ * struct npu_memlock - a share of RLIMIT_MEMLOCK
+ */
+struct npu_memlock {
+	/** @user: who has it; a reference. NULL if it is nobody's. */
+	struct user_struct *user;
+
+	/** @pages: how much it is */
+	unsigned long pages;
+};
 
 /**
  * struct npu_bo - a buffer
@@ -28,6 +42,9 @@ struct npu_bo {
 
 	/** @flags: DRM_NPU_BO_* */
 	u32 flags;
+
+	/** @memlock: what it counts against RLIMIT_MEMLOCK */
+	struct npu_memlock memlock;
 };
 
 /**
@@ -40,6 +57,12 @@ static inline struct npu_bo *to_npu_bo(struct drm_gem_object *obj)
 {
 	return container_of(to_drm_gem_shmem_obj(obj), struct npu_bo, base);
 }
+
+struct npu_bo *npu_bo_create_kernel(struct npu_device *npu, struct npu_vm *vm,
+				    u64 size);
+void npu_bo_put(struct npu_bo *bo);
+void *npu_bo_vmap(struct npu_bo *bo);
+void npu_bo_vunmap(struct npu_bo *bo);
 
 struct drm_gem_object *npu_gem_create_object(struct drm_device *drm, size_t size);
 

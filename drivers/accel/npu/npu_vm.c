@@ -33,6 +33,9 @@
  * mapping is never replaced silently: that is an unmap and a map, so that a
  * mistake shows as an error and not as wrong data.
  *
+ * Command memory of programs is mapped by the kernel, between what userspace
+ * maps, and stays until the program goes.
+ *
  * The first page is never mapped, so address zero, which is what a forgotten
  * field of a command stream contains, always faults. Addresses that the kernel
  * chooses ascend from there.
@@ -40,6 +43,17 @@
 
 /* Mappings in one VM; each costs kernel memory */
 #define NPU_VM_MAX_MAPS		65536
+
+/**
+ * enum npu_map_flags - what is special about a mapping, in &drm_gpuva.flags
+ */
+enum npu_map_flags {
+	/** @NPU_MAP_READONLY: the NPU may not write through it */
+	NPU_MAP_READONLY = DRM_GPUVA_USERBITS,
+
+	/** @NPU_MAP_KERNEL: it is the kernel's, and userspace cannot unmap it */
+	NPU_MAP_KERNEL = DRM_GPUVA_USERBITS << 1,
+};
 
 /**
  * struct npu_vm_unmap - memory for one unmap, which must not fail halfway
@@ -50,6 +64,23 @@ struct npu_vm_unmap {
 
 	/** @spare: for what remains at both ends of the range */
 	struct drm_gpuva *spare[2];
+};
+
+/**
+ * struct npu_map_range - what to map where
+ */
+struct npu_map_range {
+	/** @va: the address, or zero to have one chosen */
+	u64 va;
+
+	/** @size: bytes */
+	u64 size;
+
+	/** @offset: first byte of the buffer */
+	u64 offset;
+
+	/** @flags: of &enum npu_map_flags */
+	unsigned int flags;
 };
 
 static struct npu_vm *to_npu_vm(struct drm_gpuvm *base)
@@ -127,6 +158,10 @@ static int step_remap(struct drm_gpuva_op *op, void *priv)
 	unmap_range(unmap->vm, addr, range);
 
 	drm_gpuva_remap(prev, next, &op->remap);
+	if (prev)
+		prev->flags = old->flags;
+	if (next)
+		next->flags = old->flags;
 
 	mutex_lock(&obj->gpuva.lock);
 	if (prev)
@@ -182,6 +217,22 @@ struct drm_gpuva *npu_vm_find_locked(struct npu_vm *vm, u64 va, u64 size)
 	return map;
 }
 
+static bool holds_kernel_map_locked(struct npu_vm *vm, u64 va, u64 size)
+{
+	struct drm_gpuva *map;
+
+	lockdep_assert_held(&vm->lock);
+
+	/* Without any there is no need to look. */
+	if (!vm->num_kernel_maps)
+		return false;
+	drm_gpuvm_for_each_va_range(map, &vm->base, va, va + size) {
+		if (map->flags & NPU_MAP_KERNEL)
+			return true;
+	}
+	return false;
+}
+
 static int unmap_locked(struct npu_vm *vm, u64 va, u64 size)
 {
 	struct drm_gpuva *map = npu_vm_find_locked(vm, va, size);
@@ -189,6 +240,11 @@ static int unmap_locked(struct npu_vm *vm, u64 va, u64 size)
 	int ret = -ENOMEM;
 
 	lockdep_assert_held(&vm->lock);
+
+	if (holds_kernel_map_locked(vm, va, size)) {
+		drm_dbg(vm->base.drm, "range holds a program\n");
+		return -EBUSY;
+	}
 
 	/* A hole in a mapping makes two of it. */
 	if (map && map->va.addr < va && map->va.addr + map->va.range > va + size &&
@@ -456,7 +512,7 @@ err_unmap:
 }
 
 static int map_locked(struct npu_vm *vm, struct drm_gem_object *obj,
-		      const struct drm_npu_bind_op *op, u64 va, struct sg_table *sgt)
+		      struct sg_table *sgt, const struct npu_map_range *range)
 {
 	int ret, prot = IOMMU_READ | IOMMU_WRITE;
 	struct drm_gpuvm_bo *vm_bo;
@@ -475,18 +531,19 @@ static int map_locked(struct npu_vm *vm, struct drm_gem_object *obj,
 	}
 	vm_bo = drm_gpuvm_bo_obtain_prealloc(vm_bo);
 
-	if (op->flags & DRM_NPU_BIND_READONLY)
+	if (range->flags & NPU_MAP_READONLY)
 		prot = IOMMU_READ;
-	ret = map_pages(vm, sgt, op->bo_offset, va, op->size, prot);
+	ret = map_pages(vm, sgt, range->offset, range->va, range->size, prot);
 	if (ret) {
 		kfree(map);
 		goto out;
 	}
 
-	map->va.addr = va;
-	map->va.range = op->size;
+	map->va.addr = range->va;
+	map->va.range = range->size;
 	map->gem.obj = obj;
-	map->gem.offset = op->bo_offset;
+	map->gem.offset = range->offset;
+	map->flags = range->flags;
 	/* The range is valid and empty, so there is nothing to fail here. */
 	drm_gpuva_insert(&vm->base, map);
 	mutex_lock(&obj->gpuva.lock);
@@ -498,13 +555,95 @@ out:
 	return ret;
 }
 
+/* Maps a range of a buffer at @range->va, or at an address that is chosen here. */
+static int map_range(struct npu_vm *vm, struct drm_gem_object *obj,
+		     struct npu_map_range *range)
+{
+	struct sg_table *sgt;
+	int ret = 0;
+
+	sgt = drm_gem_shmem_get_pages_sgt(&to_npu_bo(obj)->base);
+	if (IS_ERR(sgt))
+		return PTR_ERR(sgt);
+
+	guard(mutex)(&vm->lock);
+
+	if (vm->num_maps >= NPU_VM_MAX_MAPS)
+		return -ENOSPC;
+	if (!range->va)
+		ret = choose_va_locked(vm, range->size, &range->va);
+	else if (!drm_gpuvm_interval_empty(&vm->base, range->va, range->size))
+		ret = -EEXIST;
+	if (!ret)
+		ret = map_locked(vm, obj, sgt, range);
+	if (!ret && (range->flags & NPU_MAP_KERNEL))
+		vm->num_kernel_maps++;
+	return ret;
+}
+
+/**
+ * npu_vm_map_kernel() - map a buffer for the kernel's own use
+ * @vm: the address space
+ * @bo: a buffer that npu_bo_create_kernel() has made for it
+ * @va: where it is mapped
+ *
+ * The whole buffer, once, so that the NPU can only read it. Userspace can
+ * neither unmap it nor map anything over it.
+ *
+ * Return: 0, -ENOSPC when there is no room, or another negative error.
+ */
+int npu_vm_map_kernel(struct npu_vm *vm, struct npu_bo *bo, u64 *va)
+{
+	struct drm_gem_object *obj = &bo->base.base;
+	struct npu_map_range range = {
+		.size = obj->size,
+		.flags = NPU_MAP_READONLY | NPU_MAP_KERNEL,
+	};
+	int ret;
+
+	ret = map_range(vm, obj, &range);
+	drm_gpuvm_bo_deferred_cleanup(&vm->base);
+	*va = range.va;
+	return ret;
+}
+
+/**
+ * npu_vm_unmap_kernel() - undo npu_vm_map_kernel()
+ * @vm: the address space
+ * @bo: the buffer
+ *
+ * No job that uses the mapping may be left.
+ */
+void npu_vm_unmap_kernel(struct npu_vm *vm, struct npu_bo *bo)
+{
+	struct npu_vm_unmap unmap = { .vm = vm };
+	struct drm_gpuvm_bo *vm_bo;
+	struct drm_gpuva *map;
+
+	scoped_guard(mutex, &vm->lock) {
+		scoped_guard(mutex, &bo->base.base.gpuva.lock) {
+			vm_bo = drm_gpuvm_bo_find(&vm->base, &bo->base.base);
+			map = list_first_entry(&vm_bo->list.gpuva, struct drm_gpuva,
+					       gem.entry);
+		}
+		/* All of one mapping, so nothing remains that needs memory. */
+		drm_gpuvm_sm_unmap(&vm->base, &unmap, map->va.addr, map->va.range);
+		vm->num_kernel_maps--;
+		drm_gpuvm_bo_put_deferred(vm_bo);
+	}
+	drm_gpuvm_bo_deferred_cleanup(&vm->base);
+}
+
 static int bind_map(struct npu_vm *vm, struct drm_gem_object *obj,
 		    struct drm_npu_bind_op *op)
 {
 	struct npu_bo *bo = to_npu_bo(obj);
-	struct sg_table *sgt;
-	u64 va = op->va;
-	int ret = 0;
+	struct npu_map_range range = {
+		.va = op->va,
+		.size = op->size,
+		.offset = op->bo_offset,
+	};
+	int ret;
 
 	if (bo->vm_resv && bo->vm_resv != drm_gpuvm_resv_obj(&vm->base)) {
 		drm_dbg(obj->dev, "buffer is private to another VM\n");
@@ -515,22 +654,11 @@ static int bind_map(struct npu_vm *vm, struct drm_gem_object *obj,
 		return -EINVAL;
 	}
 
-	sgt = drm_gem_shmem_get_pages_sgt(&bo->base);
-	if (IS_ERR(sgt))
-		return PTR_ERR(sgt);
-
-	guard(mutex)(&vm->lock);
-
-	if (vm->num_maps >= NPU_VM_MAX_MAPS)
-		return -ENOSPC;
-	if (op->flags & DRM_NPU_BIND_AUTO)
-		ret = choose_va_locked(vm, op->size, &va);
-	else if (!drm_gpuvm_interval_empty(&vm->base, va, op->size))
-		ret = -EEXIST;
+	if (op->flags & DRM_NPU_BIND_READONLY)
+		range.flags = NPU_MAP_READONLY;
+	ret = map_range(vm, obj, &range);
 	if (!ret)
-		ret = map_locked(vm, obj, op, va, sgt);
-	if (!ret)
-		op->va = va;
+		op->va = range.va;
 	return ret;
 }
 

@@ -11,6 +11,7 @@
 struct drm_device;
 struct drm_file;
 struct iommu_domain;
+struct npu_bo;
 struct npu_device;
 struct npu_file;
 
@@ -45,11 +46,17 @@ struct npu_vm {
 
 	/** @num_maps: mappings in @base; protected by @lock */
 	u32 num_maps;
+
+	/** @num_kernel_maps: those of them that are the kernel's own */
+	u32 num_kernel_maps;
 };
 
 struct npu_vm *npu_vm_lookup(struct npu_file *file, u32 id);
 struct npu_vm *npu_vm_get(struct npu_vm *vm);
 void npu_vm_put(struct npu_vm *vm);
+
+int npu_vm_map_kernel(struct npu_vm *vm, struct npu_bo *bo, u64 *va);
+void npu_vm_unmap_kernel(struct npu_vm *vm, struct npu_bo *bo);
 
 struct drm_gpuva *npu_vm_find_locked(struct npu_vm *vm, u64 va, u64 size);
 u64 npu_vm_start(const struct npu_device *npu);
