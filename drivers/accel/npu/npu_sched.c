@@ -2,6 +2,7 @@
 
 #include <linux/errno.h>
 #include <linux/lockdep.h>
+#include <linux/minmax.h>
 
 #include <drm/npu_accel.h>
 
@@ -32,6 +33,9 @@
  * job that arrives with a better level sends it back to its queue, and a core
  * that would be idle otherwise takes it away.
  *
+ * A context can get another level and other cores at any time. That concerns
+ * what is queued and what is predicted; a job that has a core keeps it.
+ *
  * Sharing hardware time between clients and ageing between levels are not part
  * of the policy yet; levels are strict.
  */
@@ -50,6 +54,37 @@ void npu_sched_init(struct npu_sched *s, unsigned int num_cores)
 }
 EXPORT_SYMBOL_IF_KUNIT(npu_sched_init);
 
+/* Where a class and a priority put a context; -EINVAL when one is unknown. */
+static int level_of(u32 sched_class, s32 priority)
+{
+	static const unsigned int rank[NPU_SCHED_CLASSES] = {
+		[DRM_NPU_CLASS_LATENCY] = 0,
+		[DRM_NPU_CLASS_BALANCED] = 1,
+		[DRM_NPU_CLASS_THROUGHPUT] = 2,
+	};
+
+	if (sched_class >= NPU_SCHED_CLASSES)
+		return -EINVAL;
+	if (priority < DRM_NPU_PRIORITY_LOW || priority > DRM_NPU_PRIORITY_HIGH)
+		return -EINVAL;
+
+	return rank[sched_class] * NPU_SCHED_PRIORITIES +
+	       (DRM_NPU_PRIORITY_HIGH - priority);
+}
+
+/**
+ * npu_sched_check() - are there such a class and such a priority?
+ * @sched_class: one of &enum drm_npu_class
+ * @priority: one of &enum drm_npu_priority
+ *
+ * Return: 0 or -EINVAL.
+ */
+int npu_sched_check(u32 sched_class, s32 priority)
+{
+	return min(level_of(sched_class, priority), 0);
+}
+EXPORT_SYMBOL_IF_KUNIT(npu_sched_check);
+
 /**
  * npu_sched_ctx_init() - prepare a context
  * @ctx: the context
@@ -63,23 +98,18 @@ EXPORT_SYMBOL_IF_KUNIT(npu_sched_init);
 int npu_sched_ctx_init(struct npu_sched_ctx *ctx, u32 sched_class, s32 priority,
 		       u64 core_mask, const void *vm)
 {
-	static const unsigned int rank[NPU_SCHED_CLASSES] = {
-		[DRM_NPU_CLASS_LATENCY] = 0,
-		[DRM_NPU_CLASS_BALANCED] = 1,
-		[DRM_NPU_CLASS_THROUGHPUT] = 2,
-	};
+	int level = level_of(sched_class, priority);
 
-	if (sched_class >= NPU_SCHED_CLASSES)
-		return -EINVAL;
-	if (priority < DRM_NPU_PRIORITY_LOW || priority > DRM_NPU_PRIORITY_HIGH)
-		return -EINVAL;
+	if (level < 0)
+		return level;
 
 	INIT_LIST_HEAD(&ctx->link);
 	INIT_LIST_HEAD(&ctx->queue);
 	ctx->vm = vm;
 	ctx->core_mask = core_mask;
-	ctx->level = rank[sched_class] * NPU_SCHED_PRIORITIES +
-		     (DRM_NPU_PRIORITY_HIGH - priority);
+	ctx->sched_class = sched_class;
+	ctx->priority = priority;
+	ctx->level = level;
 	ctx->active = 0;
 	return 0;
 }
@@ -143,6 +173,76 @@ static void take_locked(struct npu_sched *s, struct npu_sched_job *job,
 	ctx->core = core;
 }
 
+/* Takes back predictions that a context overtakes. */
+static void displace_locked(struct npu_sched *s, struct npu_sched_ctx *ctx)
+{
+	lockdep_assert_held(&s->lock);
+
+	for (unsigned int i = 0; i < s->num_cores; i++) {
+		struct npu_sched_core *core = &s->cores[i];
+
+		if (!core->next || !(ctx->core_mask & BIT_ULL(i)) ||
+		    core->next->ctx->level <= ctx->level)
+			continue;
+		push_back_locked(s, core->next);
+		core->next = NULL;
+	}
+}
+
+/* Takes back the prediction that is a job of a context. */
+static void withdraw_locked(struct npu_sched *s, struct npu_sched_ctx *ctx)
+{
+	struct npu_sched_core *core = &s->cores[ctx->core];
+
+	lockdep_assert_held(&s->lock);
+
+	if (!ctx->active || !core->next || core->next->ctx != ctx)
+		return;
+	push_back_locked(s, core->next);
+	core->next = NULL;
+}
+
+/**
+ * npu_sched_ctx_set() - change how a context is scheduled
+ * @s: the policy
+ * @ctx: the context
+ * @sched_class: one of &enum drm_npu_class
+ * @priority: one of &enum drm_npu_priority
+ * @core_mask: cores it may use; one of them has to be there, unless this is
+ *	       what the context has
+ *
+ * A job that has a core keeps it. The caller asks all cores with
+ * npu_sched_start() and npu_sched_fill() afterwards.
+ *
+ * Return: 0; -EINVAL for an unknown class or priority or without a core,
+ * -ENODEV when there is no core at all. On an error nothing has changed.
+ */
+int npu_sched_ctx_set(struct npu_sched *s, struct npu_sched_ctx *ctx, u32 sched_class,
+		      s32 priority, u64 core_mask)
+{
+	int level = level_of(sched_class, priority);
+
+	lockdep_assert_held(&s->lock);
+
+	if (level < 0)
+		return level;
+	if (core_mask != ctx->core_mask && !(core_mask & s->present))
+		return s->present ? -EINVAL : -ENODEV;
+
+	withdraw_locked(s, ctx);
+	list_del_init(&ctx->link);
+	ctx->sched_class = sched_class;
+	ctx->priority = priority;
+	ctx->level = level;
+	WRITE_ONCE(ctx->core_mask, core_mask);
+	list_ctx_locked(s, ctx);
+
+	if (head_of(ctx))
+		displace_locked(s, ctx);
+	return 0;
+}
+EXPORT_SYMBOL_IF_KUNIT(npu_sched_ctx_set);
+
 /**
  * npu_sched_ready() - a job could run from now on
  * @s: the policy
@@ -160,16 +260,7 @@ void npu_sched_ready(struct npu_sched *s, struct npu_sched_job *job)
 	job->seq = ++s->seq;
 	list_add_tail(&job->link, &ctx->queue);
 	list_ctx_locked(s, ctx);
-
-	for (unsigned int i = 0; i < s->num_cores; i++) {
-		struct npu_sched_core *core = &s->cores[i];
-
-		if (!core->next || !(ctx->core_mask & BIT_ULL(i)) ||
-		    core->next->ctx->level <= ctx->level)
-			continue;
-		push_back_locked(s, core->next);
-		core->next = NULL;
-	}
+	displace_locked(s, ctx);
 }
 EXPORT_SYMBOL_IF_KUNIT(npu_sched_ready);
 
@@ -214,6 +305,10 @@ static struct npu_sched_job *pick_locked(struct npu_sched *s, unsigned int core)
 	struct npu_sched_ctx *own = run ? run->ctx : NULL;
 
 	lockdep_assert_held(&s->lock);
+
+	/* It may have the core, and not be allowed to come back. */
+	if (own && !(own->core_mask & BIT_ULL(core)))
+		own = NULL;
 
 	for (unsigned int level = 0; level < NPU_SCHED_LEVELS; level++) {
 		struct npu_sched_job *extra, *job;
@@ -377,14 +472,7 @@ void npu_sched_purge(struct npu_sched *s, struct npu_sched_ctx *ctx,
 {
 	lockdep_assert_held(&s->lock);
 
-	if (ctx->active) {
-		struct npu_sched_core *c = &s->cores[ctx->core];
-
-		if (c->next && c->next->ctx == ctx) {
-			push_back_locked(s, c->next);
-			c->next = NULL;
-		}
-	}
+	withdraw_locked(s, ctx);
 	list_splice_tail_init(&ctx->queue, jobs);
 	list_del_init(&ctx->link);
 }

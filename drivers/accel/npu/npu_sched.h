@@ -54,10 +54,16 @@ struct npu_sched_ctx {
 	/** @vm: identity of its address space; constant */
 	const void *vm;
 
-	/** @core_mask: cores it may use; constant */
+	/** @core_mask: cores it may use */
 	u64 core_mask;
 
-	/** @level: index into &npu_sched.levels, lower goes first; constant */
+	/** @sched_class: one of &enum drm_npu_class */
+	u32 sched_class;
+
+	/** @priority: one of &enum drm_npu_priority */
+	s32 priority;
+
+	/** @level: index into &npu_sched.levels, lower goes first */
 	unsigned int level;
 
 	/** @active: jobs in slots, all of them on @core */
@@ -111,8 +117,11 @@ struct npu_sched {
 };
 
 void npu_sched_init(struct npu_sched *s, unsigned int num_cores);
+int npu_sched_check(u32 sched_class, s32 priority);
 int npu_sched_ctx_init(struct npu_sched_ctx *ctx, u32 sched_class, s32 priority,
 		       u64 core_mask, const void *vm);
+int npu_sched_ctx_set(struct npu_sched *s, struct npu_sched_ctx *ctx, u32 sched_class,
+		      s32 priority, u64 core_mask);
 void npu_sched_job_init(struct npu_sched_job *job, struct npu_sched_ctx *ctx);
 
 void npu_sched_ready(struct npu_sched *s, struct npu_sched_job *job);
@@ -135,7 +144,7 @@ void npu_sched_strand(struct npu_sched *s, struct list_head *jobs);
 static inline bool npu_sched_reachable(const struct npu_sched *s,
 				       const struct npu_sched_ctx *ctx)
 {
-	return READ_ONCE(s->present) & ctx->core_mask;
+	return READ_ONCE(s->present) & READ_ONCE(ctx->core_mask);
 }
 
 #endif /* __NPU_SCHED_H__ */

@@ -361,6 +361,142 @@ static void test_strand(struct kunit *test)
 	KUNIT_EXPECT_PTR_EQ(test, any, run(w, 0));
 }
 
+static int set(struct world *w, struct npu_sched_ctx *c, u32 class, s32 priority,
+	       u64 mask)
+{
+	guard(spinlock_irq)(&w->s.lock);
+	return npu_sched_ctx_set(&w->s, c, class, priority, mask);
+}
+
+/* Wrong values are refused and leave everything as it was. */
+static void test_set_args(struct kunit *test)
+{
+	struct world *w = test->priv;
+	struct npu_sched_ctx *c = ctx(test, 0, 3, &vms[0]);
+	struct npu_sched_job *job = ready(test, c);
+
+	KUNIT_EXPECT_EQ(test, -EINVAL, set(w, c, 3, 0, 3));
+	KUNIT_EXPECT_EQ(test, -EINVAL, set(w, c, U32_MAX, 0, 3));
+	KUNIT_EXPECT_EQ(test, -EINVAL, set(w, c, 0, 2, 3));
+	KUNIT_EXPECT_EQ(test, -EINVAL, set(w, c, 0, -2, 3));
+	KUNIT_EXPECT_EQ(test, -EINVAL, set(w, c, 1, 1, 0));
+	KUNIT_EXPECT_EQ(test, -EINVAL, set(w, c, 1, 1, BIT(NUM_CORES)));
+	KUNIT_EXPECT_EQ(test, DRM_NPU_CLASS_BALANCED, c->sched_class);
+	KUNIT_EXPECT_EQ(test, 0, c->priority);
+	KUNIT_EXPECT_EQ(test, 3, c->core_mask);
+
+	/* Cores that are gone may stay in a mask, but not come into one. */
+	w->s.present = BIT(2);
+	KUNIT_EXPECT_EQ(test, -EINVAL, set(w, c, 0, 1, 1));
+	KUNIT_EXPECT_EQ(test, 0, set(w, c, 0, 1, 3));
+	w->s.present = 0;
+	KUNIT_EXPECT_EQ(test, -ENODEV, set(w, c, 0, 1, 1));
+	KUNIT_EXPECT_EQ(test, 0, set(w, c, 0, 0, 3));
+	w->s.present = w->s.up;
+	KUNIT_EXPECT_PTR_EQ(test, job, run(w, 0));
+}
+
+/* A context that waits moves to its new place among the others. */
+static void test_set_level(struct kunit *test)
+{
+	struct world *w = test->priv;
+	struct npu_sched_ctx *c[3];
+	struct npu_sched_job *job[3];
+
+	for (unsigned int i = 0; i < 3; i++) {
+		c[i] = ctx(test, i, 1, &vms[i]);
+		job[i] = ready(test, c[i]);
+	}
+	KUNIT_EXPECT_EQ(test, 0, set(w, c[0], DRM_NPU_CLASS_THROUGHPUT, 0, 1));
+	KUNIT_EXPECT_EQ(test, 0, set(w, c[2], DRM_NPU_CLASS_BALANCED, 1, 1));
+	KUNIT_EXPECT_PTR_EQ(test, job[2], run(w, 0));
+	done(w, 0);
+	/* Back among its old peers it is as old as it was. */
+	KUNIT_EXPECT_EQ(test, 0, set(w, c[0], DRM_NPU_CLASS_BALANCED, 0, 1));
+	KUNIT_EXPECT_PTR_EQ(test, job[0], run(w, 0));
+	done(w, 0);
+	KUNIT_EXPECT_PTR_EQ(test, job[1], run(w, 0));
+}
+
+/* A context that waits goes where it may go now. */
+static void test_set_cores(struct kunit *test)
+{
+	struct world *w = test->priv;
+	struct npu_sched_ctx *c = ctx(test, 0, BIT(0), &vms[0]);
+	struct npu_sched_job *job = ready(test, c);
+
+	KUNIT_EXPECT_EQ(test, 0, set(w, c, 0, 0, BIT(2)));
+	KUNIT_EXPECT_NULL(test, run(w, 0));
+	KUNIT_EXPECT_NULL(test, run(w, 1));
+	KUNIT_EXPECT_PTR_EQ(test, job, run(w, 2));
+}
+
+/* A job that has a core keeps it; the one that was to follow it does not. */
+static void test_set_running(struct kunit *test)
+{
+	struct world *w = test->priv;
+	struct npu_sched_ctx *c = ctx(test, 0, BIT(0), &vms[0]);
+	struct npu_sched_job *a = ready(test, c), *b = ready(test, c);
+
+	KUNIT_EXPECT_PTR_EQ(test, a, run(w, 0));
+	fill(w, 0);
+	KUNIT_ASSERT_PTR_EQ(test, b, w->s.cores[0].next);
+	KUNIT_EXPECT_EQ(test, 0, set(w, c, 0, 0, BIT(1)));
+	KUNIT_EXPECT_PTR_EQ(test, a, w->s.cores[0].run);
+	KUNIT_EXPECT_NULL(test, w->s.cores[0].next);
+	fill(w, 0);
+	KUNIT_EXPECT_NULL(test, w->s.cores[0].next);
+	KUNIT_EXPECT_NULL(test, run(w, 1));
+	done(w, 0);
+	KUNIT_EXPECT_NULL(test, run(w, 0));
+	KUNIT_EXPECT_PTR_EQ(test, b, run(w, 1));
+}
+
+/* What was predicted for a context that got worse, or worse than another. */
+static void test_set_predictions(struct kunit *test)
+{
+	struct world *w = test->priv;
+	struct npu_sched_ctx *c[3];
+	struct npu_sched_job *job[3];
+
+	for (unsigned int i = 0; i < 3; i++) {
+		c[i] = ctx(test, i, 1, &vms[0]);
+		job[i] = ready(test, c[i]);
+	}
+	KUNIT_EXPECT_PTR_EQ(test, job[0], run(w, 0));
+	fill(w, 0);
+	KUNIT_ASSERT_PTR_EQ(test, job[1], w->s.cores[0].next);
+
+	KUNIT_EXPECT_EQ(test, 0, set(w, c[1], 0, DRM_NPU_PRIORITY_LOW, 1));
+	fill(w, 0);
+	KUNIT_ASSERT_PTR_EQ(test, job[2], w->s.cores[0].next);
+
+	KUNIT_EXPECT_EQ(test, 0, set(w, c[1], 0, DRM_NPU_PRIORITY_HIGH, 1));
+	fill(w, 0);
+	KUNIT_ASSERT_PTR_EQ(test, job[1], w->s.cores[0].next);
+	done(w, 0);
+	KUNIT_EXPECT_PTR_EQ(test, job[1], run(w, 0));
+	done(w, 0);
+	KUNIT_EXPECT_PTR_EQ(test, job[2], run(w, 0));
+}
+
+/* A context without work takes nothing away from others. */
+static void test_set_idle(struct kunit *test)
+{
+	struct world *w = test->priv;
+	struct npu_sched_ctx *idle = ctx(test, 1, 1, &vms[1]);
+	struct npu_sched_ctx *c = ctx(test, 0, 1, &vms[0]);
+	struct npu_sched_job *b;
+
+	ready(test, c);
+	b = ready(test, c);
+	run(w, 0);
+	fill(w, 0);
+	KUNIT_EXPECT_EQ(test, 0, set(w, idle, DRM_NPU_CLASS_LATENCY, 1, 1));
+	KUNIT_EXPECT_PTR_EQ(test, b, w->s.cores[0].next);
+	KUNIT_EXPECT_TRUE(test, list_empty(&idle->link));
+}
+
 /* What must hold whatever happens. */
 static void check_world(struct kunit *test)
 {
@@ -373,11 +509,13 @@ static void check_world(struct kunit *test)
 
 		if (core->next)
 			KUNIT_EXPECT_PTR_EQ(test, core->vm, core->next->ctx->vm);
+		/* The mask of a job that has a core may have changed since. */
+		if (core->next)
+			KUNIT_EXPECT_TRUE(test, core->next->ctx->core_mask & BIT_ULL(i));
 		for (unsigned int j = 0; j < ARRAY_SIZE(slot); j++) {
 			if (!slot[j])
 				continue;
 			KUNIT_EXPECT_EQ(test, i, slot[j]->ctx->core);
-			KUNIT_EXPECT_TRUE(test, slot[j]->ctx->core_mask & BIT_ULL(i));
 			active[slot[j]->ctx - w->ctx]++;
 		}
 	}
@@ -417,7 +555,7 @@ static void schedule_all(struct world *w)
 		fill(w, i);
 }
 
-/* Random loads: everything runs once, in the order of its context. */
+/* Random loads and changes: everything runs once, in the order of its context. */
 static void test_random(struct kunit *test)
 {
 	unsigned int left = NUM_JOBS, ran = 0;
@@ -439,6 +577,12 @@ static void test_random(struct kunit *test)
 		if (left && prandom_u32_state(&rnd) % 2) {
 			ready(test, &w->ctx[prandom_u32_state(&rnd) % NUM_CTXS]);
 			left--;
+		} else if (prandom_u32_state(&rnd) % 4 == 0) {
+			KUNIT_EXPECT_EQ(test, 0, set(w, &w->ctx[prandom_u32_state(&rnd) %
+								NUM_CTXS],
+						     prandom_u32_state(&rnd) % 3,
+						     (int)(prandom_u32_state(&rnd) % 3) - 1,
+						     prandom_u32_state(&rnd) % 7 + 1));
 		} else if (job) {
 			unsigned int i = job->ctx - w->ctx;
 
@@ -470,6 +614,12 @@ static struct kunit_case npu_sched_cases[] = {
 	KUNIT_CASE(test_requeue),
 	KUNIT_CASE(test_purge),
 	KUNIT_CASE(test_strand),
+	KUNIT_CASE(test_set_args),
+	KUNIT_CASE(test_set_level),
+	KUNIT_CASE(test_set_cores),
+	KUNIT_CASE(test_set_running),
+	KUNIT_CASE(test_set_predictions),
+	KUNIT_CASE(test_set_idle),
 	KUNIT_CASE(test_random),
 	{ }
 };
