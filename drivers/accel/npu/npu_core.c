@@ -188,6 +188,8 @@ static void kick_locked(struct npu_core *core)
 
 	lockdep_assert_held(&core->npu->sched.lock);
 
+	if (!core->started)
+		npu_job_begin_locked(job, core);
 	core->started = true;
 	core->progress = jiffies;
 	core->npu->ip->ops->start(core, &job->tasks[job->cur]);
@@ -252,6 +254,7 @@ void npu_core_end_locked(struct npu_core *core, int error)
 	lockdep_assert_held(&npu->sched.lock);
 
 	core->started = false;
+	npu_job_leave_locked(job);
 	npu_sched_done(&npu->sched, core->index);
 	if (npu_sched_start(&npu->sched, core->index, false))
 		npu_core_start_locked(core);

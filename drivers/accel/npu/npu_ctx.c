@@ -4,6 +4,7 @@
 #include <linux/sched.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
+#include <linux/timekeeping.h>
 
 #include <drm/drm_drv.h>
 #include <drm/drm_file.h>
@@ -77,6 +78,7 @@ static void npu_ctx_release_work(struct work_struct *work)
 	drm_sched_fini(&ctx->sched);
 	npu_vm_put(ctx->vm);
 	leave_file(ctx);
+	npu_results_fini(&ctx->results);
 	mutex_destroy(&ctx->submit_lock);
 	kfree_rcu(ctx, rcu);
 	drm_dev_put(&npu->drm);
@@ -172,10 +174,13 @@ static struct npu_ctx *npu_ctx_create(struct npu_file *file, struct npu_vm *vm,
 	INIT_WORK(&ctx->release_work, npu_ctx_release_work);
 	mutex_init(&ctx->submit_lock);
 	ctx->npu = npu;
+	ctx->vm_id = args->vm_id;
 	ctx->fence_context = dma_fence_context_alloc(1);
 
 	ret = npu_sched_ctx_init(&ctx->node, args->sched_class, args->priority,
 				 core_mask, vm);
+	if (!ret)
+		ret = npu_results_init(&ctx->results);
 	if (!ret)
 		ret = init_sched(ctx);
 	if (ret)
@@ -201,6 +206,7 @@ err_sched:
 	drm_sched_entity_destroy(&ctx->entity);
 	drm_sched_fini(&ctx->sched);
 err_free:
+	npu_results_fini(&ctx->results);
 	kfree(ctx);
 	return ERR_PTR(ret);
 }
@@ -248,26 +254,54 @@ void npu_ctx_close_all(struct npu_file *file)
 		npu_ctx_put(ctx);
 }
 
-static int check_args(struct npu_device *npu, struct drm_npu_ctx_create *args,
-		      u64 *core_mask)
+static bool is_privilege(u32 sched_class, s32 priority)
 {
-	u64 usable = npu_device_usable(npu);
+	return sched_class == DRM_NPU_CLASS_LATENCY ||
+	       priority > DRM_NPU_PRIORITY_NORMAL;
+}
 
-	if (args->flags || args->pad)
-		return -EINVAL;
+/**
+ * npu_ctx_describe() - which contexts may the caller have?
+ * @info: where to put the answer
+ */
+void npu_ctx_describe(struct drm_npu_device_info *info)
+{
+	/* A question is nothing to be audited. */
+	bool nice = ns_capable_noaudit(&init_user_ns, CAP_SYS_NICE);
 
-	*core_mask = args->core_mask ?: GENMASK_ULL(npu->num_cores - 1, 0);
+	for (u32 i = 0; i < NPU_SCHED_CLASSES; i++)
+		if (nice || !is_privilege(i, DRM_NPU_PRIORITY_NORMAL))
+			info->class_mask |= BIT(i);
+	info->max_priority = nice ? DRM_NPU_PRIORITY_HIGH : DRM_NPU_PRIORITY_NORMAL;
+}
+
+static int check_rank(struct npu_device *npu, u32 sched_class, s32 priority)
+{
+	int ret = npu_sched_check(sched_class, priority);
+
+	if (ret) {
+		drm_dbg(&npu->drm, "unknown class %u or priority %d\n", sched_class,
+			priority);
+		return ret;
+	}
+	if (is_privilege(sched_class, priority) && !capable(CAP_SYS_NICE)) {
+		drm_dbg(&npu->drm, "class or priority needs CAP_SYS_NICE\n");
+		return -EACCES;
+	}
+	return 0;
+}
+
+/* Cores that userspace means; one of them has to be there. */
+static int check_cores(struct npu_device *npu, u64 wanted, u64 *core_mask)
+{
+	u64 usable = npu_device_usable(npu), all = GENMASK_ULL(npu->num_cores - 1, 0);
+
+	*core_mask = (wanted ?: all) & all;
 	if (!usable)
 		return -ENODEV;
 	if (!(*core_mask & usable)) {
-		drm_dbg(&npu->drm, "no usable core in %#llx\n", args->core_mask);
+		drm_dbg(&npu->drm, "no usable core in %#llx\n", wanted);
 		return -EINVAL;
-	}
-
-	if ((args->sched_class == DRM_NPU_CLASS_LATENCY ||
-	     args->priority > DRM_NPU_PRIORITY_NORMAL) && !capable(CAP_SYS_NICE)) {
-		drm_dbg(&npu->drm, "class or priority needs CAP_SYS_NICE\n");
-		return -EACCES;
 	}
 	return 0;
 }
@@ -290,7 +324,13 @@ int npu_ioctl_ctx_create(struct drm_device *drm, void *data, struct drm_file *fi
 	u64 core_mask;
 	int ret;
 
-	ret = check_args(npu, args, &core_mask);
+	if (args->flags || args->pad)
+		return -EINVAL;
+
+	ret = check_rank(npu, args->sched_class, args->priority);
+	if (ret)
+		return ret;
+	ret = check_cores(npu, args->core_mask, &core_mask);
 	if (ret)
 		return ret;
 
@@ -335,6 +375,137 @@ int npu_ioctl_ctx_destroy(struct drm_device *drm, void *data, struct drm_file *f
 
 	npu_ctx_put(ctx);
 	return 0;
+}
+
+static void query_fault(struct npu_ctx *ctx, struct drm_npu_ctx_query *args)
+{
+	const struct drm_npu_job_result *fault = &ctx->results.fault;
+
+	args->fault_error = fault->error;
+	args->fault_job = fault->job;
+	args->fault_va = fault->fault_va;
+	args->fault_task = fault->tasks_done;
+	args->fault_core = fault->core;
+	args->fault_flags = fault->fault_flags;
+}
+
+/* All of it at one moment. */
+static void query_locked(struct npu_ctx *ctx, struct drm_npu_ctx_query *args)
+{
+	struct npu_job *running = npu_job_running_locked(ctx);
+
+	lockdep_assert_held(&ctx->npu->sched.lock);
+
+	args->state = ctx->error ? DRM_NPU_CTX_BANNED : DRM_NPU_CTX_READY;
+	args->vm_id = ctx->vm_id;
+	args->sched_class = ctx->node.sched_class;
+	args->priority = ctx->node.priority;
+	args->core_mask = ctx->node.core_mask;
+	args->hw_time_ns = ctx->results.hw_time_ns;
+	if (running)
+		args->hw_time_ns += ktime_get_raw_ns() - running->since_ns;
+	args->jobs_submitted = READ_ONCE(ctx->results.last_job);
+	args->jobs_done = ctx->results.done;
+	args->jobs_failed = ctx->results.failed;
+	query_fault(ctx, args);
+}
+
+/**
+ * npu_ioctl_ctx_query() - DRM_IOCTL_NPU_CTX_QUERY
+ * @drm: the DRM device
+ * @data: &struct drm_npu_ctx_query
+ * @file: the file
+ *
+ * Return: 0, or a negative error.
+ */
+int npu_ioctl_ctx_query(struct drm_device *drm, void *data, struct drm_file *file)
+{
+	struct drm_npu_ctx_query *args = data;
+	struct npu_ctx *ctx;
+
+	if (args->pad)
+		return -EINVAL;
+
+	ctx = npu_ctx_lookup(file->driver_priv, args->ctx_id);
+	if (!ctx)
+		return -ENOENT;
+
+	scoped_guard(spinlock_irq, &ctx->npu->sched.lock)
+		query_locked(ctx, args);
+	npu_ctx_put(ctx);
+	return 0;
+}
+
+static int check_set(struct npu_device *npu, const struct drm_npu_ctx_set *args,
+		     u64 *core_mask)
+{
+	const u32 all = DRM_NPU_CTX_SET_CLASS | DRM_NPU_CTX_SET_PRIORITY |
+			DRM_NPU_CTX_SET_CORE_MASK;
+	int ret;
+
+	if (!args->flags || (args->flags & ~all))
+		return -EINVAL;
+	if ((!(args->flags & DRM_NPU_CTX_SET_CLASS) && args->sched_class) ||
+	    (!(args->flags & DRM_NPU_CTX_SET_PRIORITY) && args->priority) ||
+	    (!(args->flags & DRM_NPU_CTX_SET_CORE_MASK) && args->core_mask))
+		return -EINVAL;
+
+	/* What is not to be set is zero, which everybody may have. */
+	ret = check_rank(npu, args->sched_class, args->priority);
+	if (!ret && (args->flags & DRM_NPU_CTX_SET_CORE_MASK))
+		ret = check_cores(npu, args->core_mask, core_mask);
+	return ret;
+}
+
+static int set_locked(struct npu_ctx *ctx, const struct drm_npu_ctx_set *args,
+		      u64 core_mask)
+{
+	struct npu_sched_ctx *node = &ctx->node;
+	u32 flags = args->flags;
+	int ret;
+
+	lockdep_assert_held(&ctx->npu->sched.lock);
+
+	ret = npu_sched_ctx_set(&ctx->npu->sched, node,
+				flags & DRM_NPU_CTX_SET_CLASS ? args->sched_class :
+								node->sched_class,
+				flags & DRM_NPU_CTX_SET_PRIORITY ? args->priority :
+								   node->priority,
+				flags & DRM_NPU_CTX_SET_CORE_MASK ? core_mask :
+								    node->core_mask);
+	if (!ret)
+		npu_device_schedule_locked(ctx->npu);
+	return ret;
+}
+
+/**
+ * npu_ioctl_ctx_set() - DRM_IOCTL_NPU_CTX_SET
+ * @drm: the DRM device
+ * @data: &struct drm_npu_ctx_set
+ * @file: the file
+ *
+ * Return: 0, or a negative error.
+ */
+int npu_ioctl_ctx_set(struct drm_device *drm, void *data, struct drm_file *file)
+{
+	struct npu_device *npu = to_npu_device(drm);
+	struct drm_npu_ctx_set *args = data;
+	u64 core_mask = 0;
+	struct npu_ctx *ctx;
+	int ret;
+
+	ret = check_set(npu, args, &core_mask);
+	if (ret)
+		return ret;
+
+	ctx = npu_ctx_lookup(file->driver_priv, args->ctx_id);
+	if (!ctx)
+		return -ENOENT;
+
+	scoped_guard(spinlock_irq, &npu->sched.lock)
+		ret = set_locked(ctx, args, core_mask);
+	npu_ctx_put(ctx);
+	return ret;
 }
 
 /**

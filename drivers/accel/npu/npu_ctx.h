@@ -9,6 +9,7 @@
 
 #include <drm/gpu_scheduler.h>
 
+#include "npu_result.h"
 #include "npu_sched.h"
 
 struct drm_device;
@@ -38,6 +39,9 @@ struct npu_ctx {
 	/** @vm: address space of its jobs; a reference */
 	struct npu_vm *vm;
 
+	/** @vm_id: identifier that @vm had when the context was created */
+	u32 vm_id;
+
 	/** @node: the context for the policy */
 	struct npu_sched_ctx node;
 
@@ -55,6 +59,9 @@ struct npu_ctx {
 
 	/** @queued: jobs that are not finished */
 	atomic_t queued;
+
+	/** @results: what became of its jobs */
+	struct npu_results results;
 
 	/**
 	 * @error: 0, or what became of the context: -EIO when it was banned,
@@ -79,11 +86,14 @@ struct npu_ctx *npu_ctx_lookup(struct npu_file *file, u32 id);
 struct npu_ctx *npu_ctx_get(struct npu_ctx *ctx);
 void npu_ctx_put(struct npu_ctx *ctx);
 void npu_ctx_close_all(struct npu_file *file);
+void npu_ctx_describe(struct drm_npu_device_info *info);
 
 int npu_ctx_module_init(void);
 void npu_ctx_module_exit(void);
 
 int npu_ioctl_ctx_create(struct drm_device *drm, void *data, struct drm_file *file);
 int npu_ioctl_ctx_destroy(struct drm_device *drm, void *data, struct drm_file *file);
+int npu_ioctl_ctx_query(struct drm_device *drm, void *data, struct drm_file *file);
+int npu_ioctl_ctx_set(struct drm_device *drm, void *data, struct drm_file *file);
 
 #endif /* __NPU_CTX_H__ */

@@ -3,6 +3,7 @@
 #define __NPU_DEVICE_H__
 
 #include <linux/mutex.h>
+#include <linux/sizes.h>
 #include <linux/types.h>
 
 #include <drm/drm_device.h>
@@ -25,6 +26,10 @@ struct workqueue_struct;
 #define NPU_MAX_VMS		32
 #define NPU_MAX_CTXS		64
 #define NPU_MAX_QUEUED		1024
+#define NPU_MAX_RESULTS		1024
+#define NPU_MAX_PROGRAMS	256
+#define NPU_MAX_PROGRAM_SIZE	SZ_4M
+#define NPU_MAX_PATCHES		256
 
 /* A job whose hardware makes no progress for this long is hung. */
 #define NPU_TIMEOUT_MS		1000

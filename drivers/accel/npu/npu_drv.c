@@ -13,10 +13,13 @@
 #include <drm/drm_print.h>
 #include <drm/npu_accel.h>
 
+#include <kunit/visibility.h>
+
 #include "npu_ctx.h"
 #include "npu_device.h"
 #include "npu_drv.h"
 #include "npu_gem.h"
+#include "npu_result.h"
 #include "npu_submit.h"
 #include "npu_vm.h"
 
@@ -27,6 +30,28 @@
  * longer than the driver knows, and arrays. Everything else, including what the
  * content means, is up to the part of the driver that a call belongs to.
  */
+
+/**
+ * npu_array_check() - check the shape of an array of userspace
+ * @array: where it is
+ * @min: size of the first version of the structure
+ * @max: most elements allowed
+ *
+ * Return: 0, -EINVAL or -E2BIG.
+ */
+int npu_array_check(const struct drm_npu_array *array, size_t min, u32 max)
+{
+	if (!array->count)
+		return !array->ptr && (!array->stride || array->stride >= min) ?
+		       0 : -EINVAL;
+	if (array->stride < min)
+		return -EINVAL;
+	/* No structure will ever be that large. */
+	if (array->count > max || array->stride > PAGE_SIZE)
+		return -E2BIG;
+	return 0;
+}
+EXPORT_SYMBOL_IF_KUNIT(npu_array_check);
 
 /**
  * npu_array_copy() - copy an array of structures from userspace
@@ -45,18 +70,13 @@ void *npu_array_copy(const struct drm_npu_array *array, size_t min, size_t size,
 		     u32 max)
 {
 	void *elements;
-	int ret = 0;
+	int ret;
 
-	if (!array->count) {
-		bool fine = !array->ptr && (!array->stride || array->stride >= min);
-
-		return fine ? NULL : ERR_PTR(-EINVAL);
-	}
-	if (array->stride < min)
-		return ERR_PTR(-EINVAL);
-	/* No structure will ever be that large. */
-	if (array->count > max || array->stride > PAGE_SIZE)
-		return ERR_PTR(-E2BIG);
+	ret = npu_array_check(array, min, max);
+	if (ret)
+		return ERR_PTR(ret);
+	if (!array->count)
+		return NULL;
 
 	elements = kvcalloc(array->count, size, GFP_KERNEL_ACCOUNT);
 	if (!elements)
@@ -172,6 +192,9 @@ static const struct drm_ioctl_desc npu_ioctls[] = {
 	DRM_IOCTL_DEF_DRV(NPU_CTX_CREATE, npu_ioctl_ctx_create, DRM_RENDER_ALLOW),
 	DRM_IOCTL_DEF_DRV(NPU_CTX_DESTROY, npu_ioctl_ctx_destroy, DRM_RENDER_ALLOW),
 	DRM_IOCTL_DEF_DRV(NPU_SUBMIT, npu_ioctl_submit, DRM_RENDER_ALLOW),
+	DRM_IOCTL_DEF_DRV(NPU_CTX_QUERY, npu_ioctl_ctx_query, DRM_RENDER_ALLOW),
+	DRM_IOCTL_DEF_DRV(NPU_CTX_SET, npu_ioctl_ctx_set, DRM_RENDER_ALLOW),
+	DRM_IOCTL_DEF_DRV(NPU_JOB_QUERY, npu_ioctl_job_query, DRM_RENDER_ALLOW),
 };
 
 /*
@@ -244,6 +267,8 @@ static const struct file_operations npu_fops = {
 /*
  * Versions:
  * - 1.0 - the first
+ * - 1.1 - results of jobs, state of contexts, programs, residency, on-chip
+ *	   memory, imported buffers
  */
 const struct drm_driver npu_drm_driver = {
 	.driver_features = NPU_NODE | DRIVER_GEM | DRIVER_GEM_GPUVA |
@@ -258,7 +283,7 @@ const struct drm_driver npu_drm_driver = {
 	.name = "npu",
 	.desc = "Neural processing unit",
 	.major = 1,
-	.minor = 0,
+	.minor = 1,
 };
 
 static int __init npu_init(void)

@@ -51,6 +51,7 @@ struct npu_file {
 
 extern const struct drm_driver npu_drm_driver;
 
+int npu_array_check(const struct drm_npu_array *array, size_t min, u32 max);
 void *npu_array_copy(const struct drm_npu_array *array, size_t min, size_t size,
 		     u32 max);
 int npu_file_add(struct npu_file *file, struct xarray *table, void *entry,

@@ -224,7 +224,8 @@ static void report(struct npu_core *core, const struct npu_recovery *rec)
 }
 
 /* Ends the guilty job, and with it the others of its context. */
-static void condemn_locked(struct npu_core *core, int error)
+static void condemn_locked(struct npu_core *core,
+			   const struct npu_core_fault *fault)
 {
 	struct npu_device *npu = core->npu;
 	struct npu_job *job = npu_core_job_locked(core);
@@ -234,19 +235,21 @@ static void condemn_locked(struct npu_core *core, int error)
 	lockdep_assert_held(&npu->sched.lock);
 
 	core->started = false;
+	npu_job_leave_locked(job);
 	npu_sched_done(&npu->sched, core->index);
 
 	/* Stopped for the sake of the system is no guilt. */
-	if (error != -ECANCELED) {
-		ctx->error = -EIO;
+	if (fault->error != -ECANCELED) {
+		npu_job_blame_locked(job, fault);
 		npu_sched_purge(&npu->sched, &ctx->node, &others);
 	}
-	npu_job_finish_locked(job, error);
+	npu_job_finish_locked(job, fault->error);
 	npu_job_finish_list_locked(npu, &others, -ECANCELED);
 }
 
 /* The core is quiet, working or not: on with the jobs. */
-static void settle(struct npu_core *core, int error, bool alive)
+static void settle(struct npu_core *core, const struct npu_core_fault *fault,
+		   bool alive)
 {
 	struct npu_sched *sched = &core->npu->sched;
 	LIST_HEAD(stranded);
@@ -256,7 +259,7 @@ static void settle(struct npu_core *core, int error, bool alive)
 	core->powered = alive;
 	core->fault = (struct npu_core_fault){ };
 	if (core->started)
-		condemn_locked(core, error);
+		condemn_locked(core, fault);
 
 	if (!alive) {
 		if (core->state != NPU_CORE_ABSENT)
@@ -323,7 +326,7 @@ void npu_fault_recover_work(struct work_struct *work)
 			dev_err(core->dev, "core is dead: %d\n", ret);
 
 		cookie = dma_fence_begin_signalling();
-		settle(core, rec.fault.error, !ret);
+		settle(core, &rec.fault, !ret);
 		dma_fence_end_signalling(cookie);
 	}
 

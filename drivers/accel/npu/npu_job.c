@@ -2,10 +2,13 @@
 
 #include <linux/dma-fence.h>
 #include <linux/slab.h>
+#include <linux/timekeeping.h>
 
+#include "npu_core.h"
 #include "npu_ctx.h"
 #include "npu_device.h"
 #include "npu_job.h"
+#include "npu_result.h"
 
 /**
  * DOC: Jobs
@@ -15,7 +18,7 @@
  * calls run_job, which hands it to the policy; from there it gets to a core,
  * now or later. Its end is the signal of its hardware fence, with the result as
  * the error of the fence, and after that signal nobody but the DRM scheduler
- * may touch it.
+ * may touch it. What there is to tell about a job is written down before that.
  *
  * Everything a job needs is allocated when it is made. That includes the
  * hardware fence, whose allocation in run_job could wait for the very fences it
@@ -65,6 +68,8 @@ static void destroy(struct npu_job *job)
  * @num_tasks: how many tasks it will have; the caller fills them in
  * @client_id: &drm_file.client_id of the owner
  *
+ * It gets its id when it is armed.
+ *
  * Return: the job, or an error pointer.
  */
 struct npu_job *npu_job_create(struct npu_ctx *ctx, u32 num_tasks, u64 client_id)
@@ -108,6 +113,95 @@ void npu_job_cancel(struct npu_job *job)
 }
 
 /**
+ * npu_job_begin_locked() - a core begins to work on a job
+ * @job: the job
+ * @core: the core
+ */
+void npu_job_begin_locked(struct npu_job *job, struct npu_core *core)
+{
+	lockdep_assert_held(&job->ctx->npu->sched.lock);
+
+	job->since_ns = ktime_get_raw_ns();
+	if (!job->result.start_ns)
+		job->result.start_ns = job->since_ns;
+	job->result.core = core->index;
+}
+
+/**
+ * npu_job_leave_locked() - a core does not work on a job any more
+ * @job: the job, which it has begun
+ *
+ * To be called before the core begins another one, or their times overlap.
+ */
+void npu_job_leave_locked(struct npu_job *job)
+{
+	u64 now = ktime_get_raw_ns();
+
+	lockdep_assert_held(&job->ctx->npu->sched.lock);
+
+	job->ctx->results.hw_time_ns += now - job->since_ns;
+	job->result.end_ns = now;
+	job->since_ns = 0;
+}
+
+/**
+ * npu_job_blame_locked() - it was the fault of a job, and so of its context
+ * @job: the job
+ * @fault: what it did
+ *
+ * The context does not take jobs any more.
+ */
+void npu_job_blame_locked(struct npu_job *job, const struct npu_core_fault *fault)
+{
+	struct npu_ctx *ctx = job->ctx;
+
+	lockdep_assert_held(&ctx->npu->sched.lock);
+
+	if (fault->error == -EFAULT) {
+		job->result.fault_va = fault->va;
+		job->result.fault_flags = fault->write ? DRM_NPU_FAULT_WRITE : 0;
+	}
+	WRITE_ONCE(ctx->error, -EIO);
+	ctx->results.fault = job->result;
+	ctx->results.fault.error = fault->error;
+	ctx->results.fault.tasks_done = job->cur;
+}
+
+/**
+ * npu_job_running_locked() - the job of a context that a core works on
+ * @ctx: the context
+ *
+ * Return: the job, or NULL.
+ */
+struct npu_job *npu_job_running_locked(struct npu_ctx *ctx)
+{
+	struct npu_sched *sched = &ctx->npu->sched;
+	struct npu_job *job;
+
+	lockdep_assert_held(&sched->lock);
+
+	if (!ctx->node.active)
+		return NULL;
+
+	job = node_to_npu_job(sched->cores[ctx->node.core].run);
+	return job && job->ctx == ctx && job->since_ns ? job : NULL;
+}
+
+/**
+ * npu_job_progress_locked() - how far is a job that a core works on?
+ * @job: the job
+ * @result: the answer
+ */
+void npu_job_progress_locked(struct npu_job *job, struct drm_npu_job_result *result)
+{
+	lockdep_assert_held(&job->ctx->npu->sched.lock);
+
+	*result = job->result;
+	result->state = DRM_NPU_JOB_RUNNING;
+	result->tasks_done = job->cur;
+}
+
+/**
  * npu_job_finish_locked() - signal the end of a job
  * @job: the job; gone afterwards
  * @error: its result
@@ -117,6 +211,13 @@ void npu_job_finish_locked(struct npu_job *job, int error)
 	struct dma_fence *fence = dma_fence_get(job->fence);
 
 	lockdep_assert_held(&job->ctx->npu->sched.lock);
+
+	job->result.state = DRM_NPU_JOB_ENDED;
+	job->result.error = error;
+	job->result.tasks_done = job->cur;
+	if (!job->result.end_ns)
+		job->result.end_ns = ktime_get_raw_ns();
+	npu_results_add(&job->ctx->results, &job->result);
 
 	uncount(job);
 	if (error)
@@ -152,9 +253,6 @@ static struct dma_fence *npu_job_run(struct drm_sched_job *base)
 	struct dma_fence *fence;
 	bool cookie;
 	int error = 0;
-
-	if (base->s_fence->finished.error)
-		return NULL;
 
 	cookie = dma_fence_begin_signalling();
 	dma_fence_init(job->fence, &npu_fence_ops, NULL, ctx->fence_context,

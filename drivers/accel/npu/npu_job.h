@@ -5,9 +5,12 @@
 #include <linux/types.h>
 
 #include <drm/gpu_scheduler.h>
+#include <drm/npu_accel.h>
 
 #include "npu_sched.h"
 
+struct npu_core;
+struct npu_core_fault;
 struct npu_ctx;
 
 /**
@@ -46,6 +49,18 @@ struct npu_job {
 	/** @cur: task that runs or comes next; protected by &npu_sched.lock */
 	u32 cur;
 
+	/**
+	 * @since_ns: when it got the core that works on it, or zero; protected
+	 * by &npu_sched.lock
+	 */
+	u64 since_ns;
+
+	/**
+	 * @result: its id, and what is known of its fate so far; protected by
+	 * &npu_sched.lock
+	 */
+	struct drm_npu_job_result result;
+
 	/** @num_tasks: entries of @tasks */
 	u32 num_tasks;
 
@@ -79,6 +94,11 @@ extern const struct drm_sched_backend_ops npu_job_sched_ops;
 
 struct npu_job *npu_job_create(struct npu_ctx *ctx, u32 num_tasks, u64 client_id);
 void npu_job_cancel(struct npu_job *job);
+void npu_job_begin_locked(struct npu_job *job, struct npu_core *core);
+void npu_job_leave_locked(struct npu_job *job);
+void npu_job_blame_locked(struct npu_job *job, const struct npu_core_fault *fault);
+struct npu_job *npu_job_running_locked(struct npu_ctx *ctx);
+void npu_job_progress_locked(struct npu_job *job, struct drm_npu_job_result *result);
 void npu_job_finish_locked(struct npu_job *job, int error);
 void npu_job_finish_list_locked(struct npu_device *npu, struct list_head *jobs,
 				int error);

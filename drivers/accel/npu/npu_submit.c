@@ -106,6 +106,9 @@ struct npu_submit {
 	/** @num_jobs: entries of @jobs */
 	u32 num_jobs;
 
+	/** @first_job: id of the first of them, once it is armed */
+	u64 first_job;
+
 	/**
 	 * @signalled: last signal of each syncobj so far, by address of the
 	 * syncobj
@@ -350,7 +353,9 @@ static int parse(struct npu_submit *submit, const struct drm_npu_array *array)
 	struct drm_npu_job *jobs;
 	int ret = -ENOMEM;
 
-	jobs = npu_array_copy(array, sizeof(*jobs), sizeof(*jobs), NPU_MAX_JOBS);
+	/* In version 1.0 a job ended here. */
+	jobs = npu_array_copy(array, offsetofend(struct drm_npu_job, program_id),
+			      sizeof(*jobs), NPU_MAX_JOBS);
 	if (IS_ERR(jobs))
 		return PTR_ERR(jobs);
 	if (!jobs) {
@@ -521,15 +526,20 @@ static void publish_buffers(struct npu_submit_job *sjob)
 /* The part that cannot fail. */
 static void commit(struct npu_submit *submit)
 {
+	struct npu_results *results = &submit->ctx->results;
 	struct npu_submit_job *sjob = NULL;
 
 	lockdep_assert_held(&submit->ctx->submit_lock);
+
+	submit->first_job = results->last_job + 1;
+	WRITE_ONCE(results->last_job, results->last_job + submit->num_jobs);
 
 	for (u32 i = 0; i < submit->num_jobs; i++) {
 		struct drm_sched_job *base;
 
 		sjob = &submit->jobs[i];
 		base = &sjob->job->base;
+		sjob->job->result.job = submit->first_job + i;
 		drm_sched_job_arm(base);
 		sjob->fence = dma_fence_get(&base->s_fence->finished);
 		sjob->job = NULL;
@@ -626,6 +636,8 @@ int npu_ioctl_submit(struct drm_device *drm, void *data, struct drm_file *file)
 		ret = check_streams(&submit);
 	if (!ret)
 		ret = submit_jobs(&submit);
+	if (!ret)
+		args->first_job = submit.first_job;
 
 	cleanup(&submit);
 	return ret;
