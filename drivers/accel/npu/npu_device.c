@@ -7,6 +7,7 @@
 #include <linux/of.h>
 #include <linux/of_address.h>
 #include <linux/platform_device.h>
+#include <linux/timekeeping.h>
 #include <linux/uaccess.h>
 
 #include <drm/drm_drv.h>
@@ -15,6 +16,7 @@
 #include <drm/npu_accel.h>
 
 #include "npu_core.h"
+#include "npu_ctx.h"
 #include "npu_device.h"
 #include "npu_drv.h"
 #include "npu_gem.h"
@@ -140,8 +142,13 @@ static int query_device(struct npu_device *npu, struct drm_npu_query *args)
 		.max_ctxs = NPU_MAX_CTXS,
 		.max_queued = NPU_MAX_QUEUED,
 		.timeout_ms = NPU_TIMEOUT_MS,
+		.max_programs = NPU_MAX_PROGRAMS,
+		.max_program_size = NPU_MAX_PROGRAM_SIZE,
+		.max_patches = NPU_MAX_PATCHES,
+		.max_results = NPU_MAX_RESULTS,
 	};
 
+	npu_ctx_describe(&info);
 	strscpy_pad(info.family, ip->family, sizeof(info.family));
 	return answer(args, &info, sizeof(info));
 }
@@ -161,6 +168,18 @@ static int query_cores(struct npu_device *npu, struct drm_npu_query *args)
 		info[i].usable = !!(usable & BIT_ULL(i));
 	}
 	return answer(args, info, npu->num_cores * sizeof(*info));
+}
+
+static int query_clock(struct drm_npu_query *args)
+{
+	struct drm_npu_clock_info info = { };
+	struct system_time_snapshot now;
+
+	ktime_get_snapshot_id(CLOCK_MONOTONIC, &now);
+	info.hw_ns = ktime_to_ns(now.monoraw);
+	info.monotonic_ns = ktime_to_ns(now.systime);
+	info.boottime_ns = ktime_to_ns(ktime_mono_to_any(now.systime, TK_OFFS_BOOT));
+	return answer(args, &info, sizeof(info));
 }
 
 /**
@@ -184,6 +203,8 @@ int npu_ioctl_query(struct drm_device *drm, void *data, struct drm_file *file)
 		return query_device(npu, args);
 	case DRM_NPU_QUERY_CORES:
 		return query_cores(npu, args);
+	case DRM_NPU_QUERY_CLOCK:
+		return query_clock(args);
 	default:
 		drm_dbg(drm, "unknown query %u\n", args->type);
 		return -EINVAL;
