@@ -36,6 +36,15 @@ int64_t npu_now_ns(void)
 	return ts.tv_sec * 1000000000ll + ts.tv_nsec;
 }
 
+/* The clock of job results */
+uint64_t npu_raw_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC_RAW, &ts);
+	return ts.tv_sec * 1000000000ull + ts.tv_nsec;
+}
+
 void npu_sleep_ms(unsigned int ms)
 {
 	struct timespec ts = {
@@ -442,6 +451,23 @@ int npu_job_result(int fd, uint32_t ctx, uint64_t job,
 	return npu_job_query(fd, ctx, job, result, 1);
 }
 
+/* Until a job is at least as far as @state, and what is known of it then */
+int npu_job_wait(int fd, uint32_t ctx, uint64_t job, uint32_t state,
+		 struct drm_npu_job_result *result)
+{
+	int64_t end = npu_now_ns() + NPU_PATIENCE_MS * 1000000ll;
+	int ret;
+
+	for (;;) {
+		ret = npu_job_result(fd, ctx, job, result);
+		if (ret || result->state >= state)
+			return ret;
+		if (npu_now_ns() > end)
+			return -ETIMEDOUT;
+		npu_sleep_ms(1);
+	}
+}
+
 int npu_program_create(int fd, struct drm_npu_program_create *arg,
 		       uint32_t *program)
 {
@@ -532,6 +558,30 @@ int npu_syncobj_wait(int fd, uint32_t handle, uint64_t point,
 	if (point)
 		return npu_ioctl(fd, DRM_IOCTL_SYNCOBJ_TIMELINE_WAIT, &timeline);
 	return npu_ioctl(fd, DRM_IOCTL_SYNCOBJ_WAIT, &binary);
+}
+
+/* One job: how its fence ends, and what is told about it */
+int npu_run_tasks(struct npu_env *e, uint32_t ctx, struct drm_npu_task *tasks,
+		  uint32_t count, struct drm_npu_job_result *result)
+{
+	struct drm_npu_sync sync = { .flags = DRM_NPU_SYNC_SIGNAL };
+	struct drm_npu_job job = {
+		.tasks = NPU_ARRAY(tasks, count),
+		.syncs = NPU_ARRAY(&sync, 1),
+	};
+	int ret, status = 0;
+	uint64_t id;
+
+	ret = npu_syncobj_create(e->fd, 0, &sync.handle);
+	if (ret)
+		return ret;
+	ret = npu_submit_ids(e->fd, ctx, &job, 1, &id);
+	if (!ret)
+		status = npu_syncobj_status(e->fd, sync.handle, 0);
+	if (!ret)
+		ret = npu_job_result(e->fd, ctx, id, result);
+	npu_syncobj_destroy(e->fd, sync.handle);
+	return ret ? ret : status;
 }
 
 /* The present fence of a syncobj as a sync file */
@@ -906,6 +956,30 @@ void npu_work_free(struct npu_env *e, struct npu_work *w)
 	}
 	free(w->expect);
 	memset(w, 0, sizeof(*w));
+}
+
+/*
+ * Occupies a core with work that hangs, for as long as the driver lets it.
+ * @sync, which may be NULL, is a syncobj with the fence of that job.
+ */
+int npu_block_core(struct npu_env *e, struct npu_work *hang, unsigned int core,
+		   uint32_t *sync)
+{
+	struct drm_npu_job_result result;
+	uint32_t ctx, signal = 0;
+	int ret = npu_ctx_create(e->fd, e->vm, 1ull << core, &ctx);
+
+	if (!ret && sync)
+		ret = npu_syncobj_create(e->fd, 0, &signal);
+	if (!ret)
+		ret = npu_submit_work(e->fd, ctx, hang, signal);
+	if (!ret)
+		ret = npu_job_wait(e->fd, ctx, 1, DRM_NPU_JOB_RUNNING, &result);
+	if (!ret && result.state != DRM_NPU_JOB_RUNNING)
+		ret = -EPROTO;
+	if (sync)
+		*sync = signal;
+	return ret;
 }
 
 /* The same task many times */

@@ -113,12 +113,17 @@ int npu_submit_ids(int fd, uint32_t ctx, struct drm_npu_job *jobs,
 		   uint32_t count, uint64_t *first);
 int npu_submit_tasks(int fd, uint32_t ctx, struct drm_npu_task *tasks,
 		     uint32_t count, uint32_t signal);
+int npu_run_tasks(struct npu_env *e, uint32_t ctx, struct drm_npu_task *tasks,
+		  uint32_t count, struct drm_npu_job_result *result);
 int npu_submit_work(int fd, uint32_t ctx, struct npu_work *w, uint32_t signal);
 
 int npu_job_query(int fd, uint32_t ctx, uint64_t first,
 		  struct drm_npu_job_result *results, uint32_t count);
 int npu_job_result(int fd, uint32_t ctx, uint64_t job,
 		   struct drm_npu_job_result *result);
+
+int npu_job_wait(int fd, uint32_t ctx, uint64_t job, uint32_t state,
+		 struct drm_npu_job_result *result);
 
 int npu_program_create(int fd, struct drm_npu_program_create *arg,
 		       uint32_t *program);
@@ -162,11 +167,14 @@ int npu_work_chain(struct npu_env *e, struct npu_work *w, unsigned int count,
 		   unsigned int seed);
 void npu_work_free(struct npu_env *e, struct npu_work *w);
 
+int npu_block_core(struct npu_env *e, struct npu_work *hang, unsigned int core,
+		   uint32_t *sync);
 struct drm_npu_task *npu_repeat(const struct npu_work *w, uint32_t count);
 int npu_long_tasks(struct npu_env *e, uint32_t ctx, struct npu_work *w,
 		   unsigned int ms, uint32_t *count);
 
 int64_t npu_now_ns(void);
+uint64_t npu_raw_ns(void);
 void npu_sleep_ms(unsigned int ms);
 uint32_t npu_random(unsigned int *state);
 void npu_fill_random(void *data, size_t size, unsigned int seed);
