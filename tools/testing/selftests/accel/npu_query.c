@@ -5,6 +5,7 @@
 #include <pthread.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <time.h>
 
 #include "kselftest_harness.h"
 #include "npu_test.h"
@@ -29,7 +30,7 @@ TEST_F(query, driver_version_is_one_point_something)
 	EXPECT_EQ(3, v.name_len);
 	EXPECT_EQ(0, memcmp(name, "npu", 3));
 	EXPECT_EQ(1, v.version_major);
-	EXPECT_GE(v.version_minor, 0);
+	EXPECT_GE(v.version_minor, 1);
 }
 
 TEST_F(query, null_pointer_tells_the_size)
@@ -43,6 +44,10 @@ TEST_F(query, null_pointer_tells_the_size)
 	ASSERT_EQ(0, query(self->e.fd, DRM_NPU_QUERY_CORES, 0, &size));
 	EXPECT_EQ(self->e.info.num_cores * sizeof(struct drm_npu_core_info),
 		  size);
+
+	size = 0;
+	ASSERT_EQ(0, query(self->e.fd, DRM_NPU_QUERY_CLOCK, 0, &size));
+	EXPECT_EQ(sizeof(struct drm_npu_clock_info), size);
 }
 
 TEST_F(query, device_info_makes_sense)
@@ -90,6 +95,137 @@ TEST_F(query, limits_leave_room_for_work)
 	EXPECT_GE(i->max_ctxs, 4);
 	EXPECT_GE(i->max_queued, 4);
 	EXPECT_GT(i->timeout_ms, 0);
+	EXPECT_GE(i->max_programs, 4);
+	EXPECT_GE(i->max_program_size, 64 * RKNN_MAX_WORDS * 8);
+	EXPECT_EQ(0, i->max_program_size % i->cmd_align);
+	EXPECT_GE(i->max_patches, 64);
+	EXPECT_GE(i->max_results, 16);
+}
+
+static int create_ctx(struct npu_env *e, uint32_t sched_class, int32_t priority)
+{
+	struct drm_npu_ctx_create arg = {
+		.vm_id = e->vm,
+		.sched_class = sched_class,
+		.priority = priority,
+	};
+	int ret = npu_ioctl(e->fd, DRM_IOCTL_NPU_CTX_CREATE, &arg);
+
+	if (!ret)
+		npu_ctx_destroy(e->fd, arg.ctx_id);
+	return ret;
+}
+
+/* What is said to be allowed is, and nothing else */
+static int count_wrong_permissions(struct npu_env *e)
+{
+	struct drm_npu_device_info info;
+	int32_t priority;
+	int class, wrong = 0;
+	bool allowed;
+
+	if (npu_query(e->fd, DRM_NPU_QUERY_DEVICE, &info, sizeof(info)))
+		return -1;
+	for (class = 0; class < 32; class++) {
+		for (priority = -2; priority <= 2; priority++) {
+			allowed = info.class_mask >> class & 1 &&
+				  priority >= DRM_NPU_PRIORITY_LOW &&
+				  priority <= info.max_priority;
+			wrong += allowed == !!create_ctx(e, class, priority);
+		}
+	}
+	return wrong;
+}
+
+TEST_F(query, classes_and_priorities_are_those_of_the_caller)
+{
+	struct drm_npu_device_info info;
+
+	EXPECT_EQ(0, count_wrong_permissions(&self->e));
+	ASSERT_EQ(0, npu_drop_nice());
+	EXPECT_EQ(0, count_wrong_permissions(&self->e));
+	ASSERT_EQ(0, npu_query(self->e.fd, DRM_NPU_QUERY_DEVICE, &info,
+			       sizeof(info)));
+	EXPECT_EQ(1u << DRM_NPU_CLASS_BALANCED |
+		  1u << DRM_NPU_CLASS_THROUGHPUT, info.class_mask);
+	EXPECT_EQ(DRM_NPU_PRIORITY_NORMAL, info.max_priority);
+}
+
+static uint64_t clock_ns(clockid_t id)
+{
+	struct timespec ts;
+
+	clock_gettime(id, &ts);
+	return ts.tv_sec * 1000000000ull + ts.tv_nsec;
+}
+
+/* Between what the clocks said before and what they say afterwards */
+TEST_F(query, clocks_are_those_of_the_system)
+{
+	uint64_t raw = 0, mono = 0, boot = 0, last = 0;
+	struct drm_npu_clock_info c;
+	int i;
+
+	for (i = 0; i < 1000; i++) {
+		raw = clock_ns(CLOCK_MONOTONIC_RAW);
+		mono = clock_ns(CLOCK_MONOTONIC);
+		boot = clock_ns(CLOCK_BOOTTIME);
+		ASSERT_EQ(0, npu_query(self->e.fd, DRM_NPU_QUERY_CLOCK, &c,
+				       sizeof(c)));
+		ASSERT_LE(raw, c.hw_ns);
+		ASSERT_LE(mono, c.monotonic_ns);
+		ASSERT_LE(boot, c.boottime_ns);
+		ASSERT_GE(clock_ns(CLOCK_MONOTONIC_RAW), c.hw_ns);
+		ASSERT_GE(clock_ns(CLOCK_MONOTONIC), c.monotonic_ns);
+		ASSERT_GE(clock_ns(CLOCK_BOOTTIME), c.boottime_ns);
+		ASSERT_LT(last, c.hw_ns);
+		last = c.hw_ns;
+	}
+}
+
+/*
+ * One moment on all of them: the distance of two clocks is the same in every
+ * answer, but for what the kernel adjusts them by meanwhile. Had one of them
+ * been read later, an interrupt or another process would come in between now
+ * and then.
+ */
+TEST_F(query, clocks_are_read_at_the_same_moment)
+{
+	int64_t d, min = INT64_MAX, max = INT64_MIN;
+	struct drm_npu_clock_info c;
+	int i;
+
+	for (i = 0; i < 20000; i++) {
+		ASSERT_EQ(0, npu_query(self->e.fd, DRM_NPU_QUERY_CLOCK, &c,
+				       sizeof(c)));
+		d = c.boottime_ns - c.monotonic_ns;
+		min = d < min ? d : min;
+		max = d > max ? d : max;
+	}
+	EXPECT_LT(max - min, 2)
+		TH_LOG("%lld ns apart", (long long)(max - min));
+}
+
+TEST_F(query, short_answers_end_early)
+{
+	uint32_t types[] = { DRM_NPU_QUERY_CLOCK };
+	uint64_t words[4];
+	uint32_t size;
+	size_t n;
+
+	for (n = 0; n < ARRAY_SIZE(types); n++) {
+		memset(words, 0xcc, sizeof(words));
+		size = 8;
+		ASSERT_EQ(0, query(self->e.fd, types[n], (uintptr_t)words,
+				   &size));
+		EXPECT_EQ(24, size);
+		EXPECT_EQ(0xcccccccccccccccc, words[1]);
+		size = sizeof(words);
+		ASSERT_EQ(0, query(self->e.fd, types[n], (uintptr_t)words,
+				   &size));
+		EXPECT_EQ(24, size);
+		EXPECT_EQ(0xcccccccccccccccc, words[3]);
+	}
 }
 
 TEST_F(query, cores_agree_with_device)
@@ -174,7 +310,7 @@ TEST_F(query, huge_size_is_only_a_limit)
 
 TEST_F(query, unknown_types_are_refused)
 {
-	uint32_t types[] = { 2, 3, 0x100, 0x7fffffff, 0x80000000, 0xffffffff };
+	uint32_t types[] = { 4, 5, 0x100, 0x7fffffff, 0x80000000, 0xffffffff };
 	uint64_t buf[64];
 	uint32_t size;
 	size_t n;
@@ -212,7 +348,7 @@ TEST_F(query, numbers_without_an_ioctl_are_refused)
 	uint64_t arg[32];
 	unsigned int nr;
 
-	for (nr = DRM_NPU_SUBMIT + 1; DRM_COMMAND_BASE + nr < DRM_COMMAND_END;
+	for (nr = DRM_NPU_PROGRAM_DESTROY + 1; DRM_COMMAND_BASE + nr < DRM_COMMAND_END;
 	     nr++) {
 		memset(arg, 0, sizeof(arg));
 		EXPECT_NE(0, npu_ioctl(self->e.fd,
