@@ -11,9 +11,13 @@
 
 #include "npu_test.h"
 
-#define KIB	(1ull << 10)
-#define MIB	(1ull << 20)
-#define GIB	(1ull << 30)
+#ifndef __printf
+#define __printf(a, b)	__attribute__((format(printf, a, b)))
+#endif
+
+#define KIB	1024ull
+#define MIB	(1024 * KIB)
+#define GIB	(1024 * MIB)
 
 /* No task takes longer than this many bytes do, however busy the machine is */
 #define NPU_COPY_MAX	MIB
@@ -60,7 +64,7 @@ bool npu_meminfo_reaches(const char *field, long kib);
 bool npu_meminfo_settles(const char *field, long kib, long margin);
 int npu_shrink(void);
 int npu_write_file(const char *path, const char *format, ...)
-	__attribute__((format(printf, 2, 3)));
+	__printf(2, 3);
 int npu_read_file(const char *path, char *text, size_t size);
 
 /* Memory of a process of its own, which is given back when that is killed */
@@ -81,7 +85,7 @@ int npu_cgroup_make(struct npu_cgroup *cg, const char *name,
 		    const char *controller);
 int npu_cgroup_set(const struct npu_cgroup *cg, const char *file,
 		   const char *format, ...)
-	__attribute__((format(printf, 3, 4)));
+	__printf(3, 4);
 int npu_cgroup_get(const struct npu_cgroup *cg, const char *file, char *text,
 		   size_t size);
 long long npu_cgroup_value(const struct npu_cgroup *cg, const char *file,
