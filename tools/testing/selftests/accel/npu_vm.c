@@ -2,11 +2,12 @@
 /* Address spaces: VM_CREATE, VM_DESTROY, VM_BIND. */
 #define _GNU_SOURCE
 #include <errno.h>
+#include <signal.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 
 #include "kselftest_harness.h"
-#include "npu_test.h"
+#include "npu_mem.h"
 
 FIXTURE(vm)
 {
@@ -672,6 +673,437 @@ TEST_F(vm, several_vms_hold_more_than_one_can)
 		EXPECT_EQ(0, npu_work_run(&e, e.ctx, &w));
 	}
 	EXPECT_GT(total, range);
+}
+
+/* Three VMs over the same operands, each with them at other addresses */
+TEST_F(vm, a_buffer_works_in_several_vms_at_once)
+{
+	enum { VMS = 3, SIZE = 256 << 10, ROUNDS = 8 };
+	struct npu_env e[VMS];
+	struct npu_cmds c[VMS];
+	struct npu_bo in, out[VMS];
+	uint64_t va[VMS];
+	int fence[VMS], i, n;
+
+	ASSERT_EQ(0, npu_bo_new(self->e.fd, SIZE, 0, 0, &in));
+	for (n = 0; n < VMS; n++) {
+		e[n] = self->e;
+		ASSERT_EQ(0, npu_vm_create(e[n].fd, &e[n].vm));
+		ASSERT_EQ(0, npu_ctx_create(e[n].fd, e[n].vm, 0, &e[n].ctx));
+		ASSERT_EQ(0, npu_cmds_new(&e[n], &c[n], 2));
+		ASSERT_EQ(0, npu_bo_new(e[n].fd, SIZE, 0, n ? e[n].vm : 0,
+					&out[n]));
+		ASSERT_EQ(0, npu_map(e[n].fd, e[n].vm, &out[n], 0));
+		va[n] = self->va + (n + 1) * 5 * MIB;
+		ASSERT_EQ(0, npu_map_at(e[n].fd, e[n].vm, in.handle, va[n],
+					SIZE, 0, 0));
+	}
+	for (i = 0; i < ROUNDS; i++) {
+		npu_pattern_fill(in.map, SIZE, i);
+		ASSERT_EQ(0, npu_bo_sync(self->e.fd, &in,
+					 DRM_NPU_SYNC_TO_DEVICE));
+		for (n = 0; n < VMS; n++) {
+			struct drm_npu_task task;
+
+			ASSERT_EQ(0, npu_cmds_copy(&e[n], &c[n], out[n].va,
+						   va[n], SIZE, &task));
+			fence[n] = npu_run_to_file(&e[n], e[n].ctx, &task, 1);
+			ASSERT_GE(fence[n], 0);
+		}
+		for (n = 0; n < VMS; n++) {
+			EXPECT_EQ(NPU_DONE, npu_file_wait(fence[n],
+							  NPU_PATIENCE_MS));
+			close(fence[n]);
+			npu_bo_sync(e[n].fd, &out[n], DRM_NPU_SYNC_FROM_DEVICE);
+			EXPECT_EQ(0, npu_pattern_wrong(out[n].map, SIZE, i))
+				TH_LOG("VM %d, round %d", n, i);
+		}
+	}
+	/* Taking it from one VM takes it from no other */
+	ASSERT_EQ(0, npu_unmap(e[0].fd, e[0].vm, va[0], SIZE));
+	EXPECT_EQ(NPU_DONE, npu_copy(&e[1], e[1].ctx, &c[1], out[1].va, va[1],
+				     SIZE));
+	EXPECT_EQ(-EFAULT, npu_copy(&e[0], e[0].ctx, &c[0], out[0].va, va[0],
+				    SIZE));
+	ASSERT_EQ(0, npu_vm_destroy(e[1].fd, e[1].vm));
+	ASSERT_EQ(0, npu_ctx_destroy(e[1].fd, e[1].ctx));
+	EXPECT_EQ(NPU_DONE, npu_copy(&e[2], e[2].ctx, &c[2], out[2].va, va[2],
+				     SIZE));
+}
+
+/* What one VM's job writes, the next VM's job reads */
+TEST_F(vm, results_pass_from_vm_to_vm)
+{
+	enum { VMS = 4, SIZE = 64 << 10 };
+	struct npu_env e = self->e;
+	struct npu_bo bo[VMS + 1];
+	struct npu_cmds c;
+	int n;
+
+	for (n = 0; n <= VMS; n++) {
+		ASSERT_EQ(0, npu_bo_new(e.fd, SIZE, DRM_NPU_BO_WC, 0, &bo[n]));
+	}
+	npu_pattern_fill(bo[0].map, SIZE, 77);
+	for (n = 0; n < VMS; n++) {
+		ASSERT_EQ(0, npu_vm_create(e.fd, &e.vm));
+		ASSERT_EQ(0, npu_ctx_create(e.fd, e.vm, 0, &e.ctx));
+		ASSERT_EQ(0, npu_cmds_new(&e, &c, 1));
+		ASSERT_EQ(0, npu_map(e.fd, e.vm, &bo[n],
+				     DRM_NPU_BIND_READONLY));
+		ASSERT_EQ(0, npu_map(e.fd, e.vm, &bo[n + 1], 0));
+		EXPECT_EQ(NPU_DONE, npu_copy(&e, e.ctx, &c, bo[n + 1].va,
+					     bo[n].va, SIZE));
+		npu_pattern_fill(bo[n].map, SIZE, 78);
+	}
+	EXPECT_EQ(0, npu_pattern_wrong(bo[VMS].map, SIZE, 77));
+}
+
+/* Read-only is a property of the mapping, not of the buffer */
+TEST_F(vm, a_write_to_a_read_only_mapping_faults_where_it_went)
+{
+	struct drm_npu_ctx_query q;
+	struct npu_bo in, out;
+	struct npu_cmds c;
+	uint32_t ctx;
+
+	ASSERT_EQ(0, npu_cmds_new(&self->e, &c, 4));
+	ASSERT_EQ(0, npu_bo_new(self->e.fd, 16 * self->page, 0, 0, &in));
+	ASSERT_EQ(0, npu_bo_new(self->e.fd, 16 * self->page, 0, 0, &out));
+	ASSERT_EQ(0, npu_map(self->e.fd, self->e.vm, &in, 0));
+	ASSERT_EQ(0, npu_map(self->e.fd, self->e.vm, &out, 0));
+	npu_pattern_fill(in.map, in.size, 5);
+	npu_pattern_fill(out.map, out.size, 6);
+	npu_bo_sync(self->e.fd, &in, DRM_NPU_SYNC_TO_DEVICE);
+	npu_bo_sync(self->e.fd, &out, DRM_NPU_SYNC_TO_DEVICE);
+	/* The same buffer once more: writable, but for page 3 */
+	ASSERT_EQ(0, npu_map_at(self->e.fd, self->e.vm, out.handle, self->va,
+				3 * self->page, 0, 0));
+	ASSERT_EQ(0, npu_map_at(self->e.fd, self->e.vm, out.handle,
+				self->va + 3 * self->page, self->page,
+				3 * self->page, DRM_NPU_BIND_READONLY));
+	ASSERT_EQ(0, npu_ctx_create(self->e.fd, self->e.vm, 0, &ctx));
+	EXPECT_EQ(-EFAULT, npu_copy(&self->e, ctx, &c,
+				    self->va + 3 * self->page, in.va,
+				    self->page));
+	ASSERT_EQ(0, npu_ctx_query(self->e.fd, ctx, &q));
+	EXPECT_EQ(DRM_NPU_CTX_BANNED, q.state);
+	EXPECT_EQ(-EFAULT, q.fault_error);
+	EXPECT_EQ(DRM_NPU_FAULT_WRITE, q.fault_flags);
+	EXPECT_EQ(self->va + 3 * self->page, q.fault_va & ~(self->page - 1));
+	npu_bo_sync(self->e.fd, &out, DRM_NPU_SYNC_FROM_DEVICE);
+	EXPECT_EQ(0, npu_pattern_wrong(out.map, out.size, 6))
+		TH_LOG("the write went through");
+
+	EXPECT_EQ(NPU_DONE, npu_copy(&self->e, self->e.ctx, &c, self->va, in.va,
+				     3 * self->page));
+	npu_bo_sync(self->e.fd, &out, DRM_NPU_SYNC_FROM_DEVICE);
+	EXPECT_EQ(0, npu_pattern_wrong(out.map, 3 * self->page, 5));
+	EXPECT_EQ(NPU_DONE, npu_copy(&self->e, self->e.ctx, &c, out.va, in.va,
+				     out.size));
+	npu_bo_sync(self->e.fd, &out, DRM_NPU_SYNC_FROM_DEVICE);
+	EXPECT_EQ(0, npu_pattern_wrong(out.map, out.size, 5));
+}
+
+/* The end of a read-only mapping is read-only after a cut, too */
+TEST_F(vm, what_an_unmap_leaves_keeps_its_rights_and_pages)
+{
+	struct npu_bo src, dst;
+	uint32_t ctx, ro, n;
+	struct npu_cmds c;
+
+	ASSERT_EQ(0, npu_cmds_new(&self->e, &c, 4));
+	ASSERT_EQ(0, npu_bo_new(self->e.fd, 16 * self->page, 0, 0, &src));
+	ASSERT_EQ(0, npu_bo_new(self->e.fd, 16 * self->page, 0, 0, &dst));
+	ASSERT_EQ(0, npu_map(self->e.fd, self->e.vm, &dst, 0));
+	npu_pattern_fill(src.map, src.size, 9);
+	npu_bo_sync(self->e.fd, &src, DRM_NPU_SYNC_TO_DEVICE);
+	for (ro = 0; ro < 2; ro++) {
+		uint64_t va = self->va + ro * 32 * self->page;
+
+		ASSERT_EQ(0, npu_map_at(self->e.fd, self->e.vm, src.handle, va,
+					16 * self->page, 0,
+					ro ? DRM_NPU_BIND_READONLY : 0));
+		ASSERT_EQ(0, npu_unmap(self->e.fd, self->e.vm,
+				       va + 5 * self->page, 4 * self->page));
+		for (n = 0; n < 16; n++) {
+			bool gone = n >= 5 && n < 9;
+			uint64_t at = n * self->page;
+
+			ASSERT_EQ(0, npu_ctx_create(self->e.fd, self->e.vm, 0,
+						    &ctx));
+			EXPECT_EQ(gone ? -EFAULT : NPU_DONE,
+				  npu_copy(&self->e, ctx, &c, dst.va + at,
+					   va + at, self->page));
+			npu_bo_sync(self->e.fd, &dst, DRM_NPU_SYNC_FROM_DEVICE);
+			if (!gone) {
+				EXPECT_EQ(0, memcmp(dst.map + at, src.map + at,
+						    self->page));
+			}
+			npu_ctx_destroy(self->e.fd, ctx);
+		}
+		for (n = 0; n < 16; n += 15) {
+			ASSERT_EQ(0, npu_ctx_create(self->e.fd, self->e.vm, 0,
+						    &ctx));
+			EXPECT_EQ(ro ? -EFAULT : NPU_DONE,
+				  npu_copy(&self->e, ctx, &c,
+					   va + n * self->page,
+					   dst.va + n * self->page,
+					   self->page));
+			npu_ctx_destroy(self->e.fd, ctx);
+		}
+		EXPECT_EQ(0, npu_pattern_wrong(src.map, src.size, 9));
+	}
+}
+
+/* Address zero is what a stream contains that forgot to say where */
+TEST_F(vm, page_zero_is_never_mapped)
+{
+	struct drm_npu_ctx_query q;
+	struct npu_cmds c;
+	uint32_t ctx;
+	int write;
+
+	EXPECT_GE(self->e.info.va_start, self->page);
+	ASSERT_EQ(0, npu_cmds_new(&self->e, &c, 2));
+	ASSERT_EQ(0, npu_map(self->e.fd, self->e.vm, &self->bo, 0));
+	EXPECT_GE(self->bo.va, self->page);
+	EXPECT_EQ(-EINVAL, map_pages(&self->e, self->bo.handle, 0, 1));
+	EXPECT_EQ(-EINVAL, map_pages(&self->e, self->bo.handle, 0, 2));
+	for (write = 0; write < 2; write++) {
+		ASSERT_EQ(0, npu_ctx_create(self->e.fd, self->e.vm, 0, &ctx));
+		EXPECT_EQ(-EFAULT, npu_copy(&self->e, ctx, &c,
+					    write ? 0 : self->bo.va,
+					    write ? self->bo.va : 0,
+					    self->page));
+		ASSERT_EQ(0, npu_ctx_query(self->e.fd, ctx, &q));
+		EXPECT_EQ(-EFAULT, q.fault_error);
+		EXPECT_EQ(write ? DRM_NPU_FAULT_WRITE : 0, q.fault_flags);
+		EXPECT_LT(q.fault_va, self->page);
+	}
+}
+
+/*
+ * What the system has of shared memory before and after. Nobody else uses any
+ * worth mentioning while the tests run; a MiB is the margin for that.
+ */
+#define MARGIN	1024
+
+static bool shmem_settles(long kib)
+{
+	return npu_meminfo_settles("Shmem", kib, MARGIN);
+}
+
+FIXTURE(memory)
+{
+	struct npu_env e;
+	struct npu_cmds c;
+	struct npu_bo in, out;
+	long shmem;
+};
+
+FIXTURE_SETUP(memory)
+{
+	int ret;
+
+	self->shmem = npu_meminfo("Shmem");
+	ret = npu_env_open(&self->e);
+	if (ret == -ENODEV)
+		SKIP(return, "no npu device");
+	ASSERT_EQ(0, ret);
+	ASSERT_EQ(0, npu_cmds_new(&self->e, &self->c, 16));
+	ASSERT_EQ(0, npu_bo_new(self->e.fd, 8 * MIB, 0, 0, &self->in));
+	ASSERT_EQ(0, npu_bo_new(self->e.fd, 8 * MIB, 0, 0, &self->out));
+	ASSERT_EQ(0, npu_map(self->e.fd, self->e.vm, &self->in, 0));
+	ASSERT_EQ(0, npu_map(self->e.fd, self->e.vm, &self->out, 0));
+	npu_pattern_fill(self->in.map, self->in.size, 3);
+	ASSERT_EQ(0, npu_bo_sync(self->e.fd, &self->in,
+				 DRM_NPU_SYNC_TO_DEVICE));
+	EXPECT_GE(npu_meminfo("Shmem"), self->shmem + 16 * 1024 - MARGIN);
+}
+
+static void unmap_bo(struct npu_bo *bo)
+{
+	if (bo->map)
+		munmap(bo->map, bo->size);
+	bo->map = NULL;
+}
+
+/* A CPU mapping keeps the file, and with it everything */
+FIXTURE_TEARDOWN(memory)
+{
+	unmap_bo(&self->in);
+	unmap_bo(&self->out);
+	unmap_bo(&self->c.bo);
+	npu_env_close(&self->e);
+	EXPECT_TRUE(shmem_settles(self->shmem));
+}
+
+TEST_F(memory, goes_with_the_file)
+{
+	EXPECT_EQ(NPU_DONE, npu_copy(&self->e, self->e.ctx, &self->c,
+				     self->out.va, self->in.va, 8 * MIB));
+}
+
+TEST_F(memory, of_a_buffer_goes_with_its_last_use)
+{
+	long with = npu_meminfo("Shmem");
+
+	EXPECT_EQ(0, npu_gem_close(self->e.fd, self->in.handle));
+	EXPECT_TRUE(shmem_settles(with)) TH_LOG("it is mapped");
+	unmap_bo(&self->in);
+	EXPECT_TRUE(shmem_settles(with)) TH_LOG("it is bound");
+	EXPECT_EQ(NPU_DONE, npu_copy(&self->e, self->e.ctx, &self->c,
+				     self->out.va, self->in.va, 8 * MIB));
+	EXPECT_EQ(0, npu_pattern_wrong(self->out.map, 8 * MIB, 3));
+	EXPECT_EQ(0, npu_unmap(self->e.fd, self->e.vm, self->in.va, 8 * MIB));
+	EXPECT_TRUE(shmem_settles(with - 8 * 1024));
+}
+
+TEST_F(memory, of_bindings_goes_with_the_vm)
+{
+	long with = npu_meminfo("Shmem");
+
+	unmap_bo(&self->in);
+	unmap_bo(&self->out);
+	EXPECT_EQ(0, npu_gem_close(self->e.fd, self->in.handle));
+	EXPECT_EQ(0, npu_gem_close(self->e.fd, self->out.handle));
+	EXPECT_EQ(0, npu_vm_destroy(self->e.fd, self->e.vm));
+	EXPECT_TRUE(shmem_settles(with))
+		TH_LOG("its context still has it");
+	EXPECT_EQ(NPU_DONE, npu_copy(&self->e, self->e.ctx, &self->c,
+				     self->out.va, self->in.va, 8 * MIB));
+	EXPECT_EQ(0, npu_ctx_destroy(self->e.fd, self->e.ctx));
+	EXPECT_TRUE(shmem_settles(with - 16 * 1024));
+}
+
+TEST_F(memory, of_an_exported_buffer_goes_with_the_dmabuf)
+{
+	int dmabuf = npu_export(self->e.fd, self->in.handle);
+	uint8_t *map;
+
+	ASSERT_GE(dmabuf, 0);
+	unmap_bo(&self->in);
+	unmap_bo(&self->out);
+	unmap_bo(&self->c.bo);
+	npu_env_close(&self->e);
+	EXPECT_TRUE(shmem_settles(self->shmem + 8 * 1024));
+	map = mmap(NULL, 8 * MIB, PROT_READ, MAP_SHARED, dmabuf, 0);
+	ASSERT_NE(MAP_FAILED, map);
+	close(dmabuf);
+	EXPECT_EQ(0, npu_pattern_wrong(map, 8 * MIB, 3));
+	EXPECT_TRUE(shmem_settles(self->shmem + 8 * 1024));
+	munmap(map, 8 * MIB);
+	EXPECT_TRUE(shmem_settles(self->shmem));
+}
+
+/* As long as the job runs, and no longer */
+TEST_F(memory, of_a_running_job_stays_when_the_file_goes)
+{
+	int fence, dmabuf = npu_export(self->e.fd, self->out.handle);
+	struct drm_npu_task *task, one;
+	uint8_t *map;
+
+	ASSERT_GE(dmabuf, 0);
+	map = mmap(NULL, 8 * MIB, PROT_READ, MAP_SHARED, dmabuf, 0);
+	ASSERT_NE(MAP_FAILED, map);
+	close(dmabuf);
+
+	ASSERT_EQ(0, npu_cmds_copy(&self->e, &self->c, self->out.va,
+				   self->in.va, MIB, &one));
+	task = npu_repeat_task(&one, 256);
+	ASSERT_NE(NULL, task);
+	fence = npu_run_to_file(&self->e, self->e.ctx, task, 256);
+	free(task);
+	ASSERT_GE(fence, 0);
+	unmap_bo(&self->in);
+	unmap_bo(&self->out);
+	unmap_bo(&self->c.bo);
+	npu_env_close(&self->e);
+	npu_sleep_ms(100);
+	EXPECT_EQ(0, npu_file_status(fence)) TH_LOG("too short to prove anything");
+	EXPECT_GE(npu_meminfo("Shmem"), self->shmem + 16 * 1024 - MARGIN);
+	EXPECT_EQ(NPU_DONE, npu_file_wait(fence, NPU_PATIENCE_MS));
+	EXPECT_EQ(0, npu_pattern_wrong(map, MIB, 3));
+	close(fence);
+	munmap(map, 8 * MIB);
+}
+
+static void run_and_wait_for_death(int ready)
+{
+	struct drm_npu_task *task, one;
+	struct npu_bo bo[2];
+	struct npu_cmds c;
+	struct npu_env e;
+	int n;
+
+	NPU_CHECK(!npu_env_open(&e));
+	NPU_CHECK(!npu_cmds_new(&e, &c, 1));
+	for (n = 0; n < 2; n++) {
+		NPU_CHECK(!npu_bo_new(e.fd, 32 * MIB, 0, n ? e.vm : 0, &bo[n]));
+		NPU_CHECK(!npu_map(e.fd, e.vm, &bo[n], 0));
+	}
+	NPU_CHECK(!npu_cmds_copy(&e, &c, bo[1].va, bo[0].va, MIB, &one));
+	task = npu_repeat_task(&one, 128);
+	NPU_CHECK(task);
+	for (n = 0; n < 16; n++)
+		NPU_CHECK(!npu_submit_tasks(e.fd, e.ctx, task, 128, 0));
+	NPU_CHECK(write(ready, "", 1) == 1);
+	for (;;)
+		pause();
+}
+
+TEST_F(memory, of_a_killed_process_is_given_back)
+{
+	long free = npu_meminfo("MemFree");
+	int ready[2], n;
+	pid_t pid;
+	char c;
+
+	ASSERT_EQ(0, pipe(ready));
+	for (n = 0; n < 6; n++) {
+		pid = fork();
+		ASSERT_GE(pid, 0);
+		if (!pid)
+			run_and_wait_for_death(ready[1]);
+		ASSERT_EQ(1, read(ready[0], &c, 1));
+		ASSERT_EQ(0, kill(pid, SIGKILL));
+		EXPECT_EQ(-SIGKILL, npu_child_result(pid));
+	}
+	unmap_bo(&self->in);
+	unmap_bo(&self->out);
+	unmap_bo(&self->c.bo);
+	npu_env_close(&self->e);
+	EXPECT_TRUE(shmem_settles(self->shmem));
+	/*
+	 * 6 x 64 MiB came and went. What else the kernel keeps (slabs, per-CPU
+	 * lists) is less than a quarter of what one of them had.
+	 */
+	EXPECT_TRUE(npu_meminfo_reaches("MemFree", free - 16 * 1024));
+}
+
+/* A page in each 4 MiB needs a table of a page of its own */
+TEST_F(memory, of_page_tables_is_given_back)
+{
+	long before = npu_meminfo("SecPageTables");
+	struct npu_env e;
+	uint32_t handle;
+	uint64_t va;
+	int vms;
+
+	if (before < 0)
+		SKIP(return, "the kernel does not count page tables of devices");
+	ASSERT_EQ(0, npu_env_open(&e));
+	ASSERT_EQ(0, npu_bo_create(e.fd, 4096, 0, 0, &handle));
+	for (vms = 0; vms < 8; vms++) {
+		for (va = 4 * MIB; va < e.info.va_end; va += 4 * MIB) {
+			ASSERT_EQ(0, npu_map_at(e.fd, e.vm, handle, va, 4096, 0,
+						0));
+		}
+		ASSERT_EQ(0, npu_vm_create(e.fd, &e.vm));
+	}
+	EXPECT_GT(npu_meminfo("SecPageTables"), before + 16 * 1024);
+	npu_env_close(&e);
+	EXPECT_TRUE(npu_meminfo_settles("SecPageTables", before, 64));
 }
 
 TEST_HARNESS_MAIN
