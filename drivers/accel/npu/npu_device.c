@@ -170,6 +170,14 @@ static int query_cores(struct npu_device *npu, struct drm_npu_query *args)
 	return answer(args, info, npu->num_cores * sizeof(*info));
 }
 
+static int query_sram(struct npu_device *npu, struct drm_npu_query *args)
+{
+	struct drm_npu_sram_info info = { };
+
+	npu_sram_info(&npu->sram, &info);
+	return answer(args, &info, sizeof(info));
+}
+
 static int query_clock(struct drm_npu_query *args)
 {
 	struct drm_npu_clock_info info = { };
@@ -203,6 +211,8 @@ int npu_ioctl_query(struct drm_device *drm, void *data, struct drm_file *file)
 		return query_device(npu, args);
 	case DRM_NPU_QUERY_CORES:
 		return query_cores(npu, args);
+	case DRM_NPU_QUERY_SRAM:
+		return query_sram(npu, args);
 	case DRM_NPU_QUERY_CLOCK:
 		return query_clock(args);
 	default:
@@ -274,6 +284,7 @@ int npu_device_init(struct npu_device *npu, const struct npu_ip *ip)
 	int ret;
 
 	npu->ip = ip;
+	npu_sram_init(&npu->sram);
 	ret = drmm_mutex_init(&npu->drm, &npu->bind_lock);
 	if (ret)
 		return ret;
@@ -410,6 +421,10 @@ static int npu_facade_probe(struct platform_device *pdev)
 	if (ret)
 		return ret;
 
+	ret = npu_sram_probe(&npu->sram, &npu->drm, npu->cores[0]->node);
+	if (ret)
+		return ret;
+
 	/* Buffers are mapped for DMA on behalf of this device. */
 	dma_set_max_seg_size(dev, UINT_MAX);
 	ret = dma_set_mask_and_coherent(dev, DMA_BIT_MASK(npu->ip->dma_bits));
@@ -433,6 +448,8 @@ static void npu_facade_remove(struct platform_device *pdev)
 
 	if (npu->registered)
 		drm_dev_unplug(&npu->drm);
+	npu_sram_close(&npu->sram);
+	npu_sram_wait_empty(&npu->sram);
 }
 
 static struct platform_driver npu_facade_driver = {

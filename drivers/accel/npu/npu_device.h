@@ -9,6 +9,7 @@
 #include <drm/drm_device.h>
 
 #include "npu_sched.h"
+#include "npu_sram.h"
 
 struct device;
 struct npu_core;
@@ -55,6 +56,9 @@ struct npu_device {
 
 	/** @sched: which job runs where */
 	struct npu_sched sched;
+
+	/** @sram: on-chip memory, if there is any */
+	struct npu_sram sram;
 
 	/** @submit_wq: where the DRM schedulers of all contexts work */
 	struct workqueue_struct *submit_wq;
