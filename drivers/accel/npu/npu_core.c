@@ -185,6 +185,7 @@ static int power_notify(struct notifier_block *nb, unsigned long action, void *d
 static void kick_locked(struct npu_core *core)
 {
 	struct npu_job *job = npu_core_job_locked(core);
+	struct npu_task task = npu_job_task_locked(job, core);
 
 	lockdep_assert_held(&core->npu->sched.lock);
 
@@ -192,7 +193,7 @@ static void kick_locked(struct npu_core *core)
 		npu_job_begin_locked(job, core);
 	core->started = true;
 	core->progress = jiffies;
-	core->npu->ip->ops->start(core, &job->tasks[job->cur]);
+	core->npu->ip->ops->start(core, &task);
 
 	/*
 	 * Pending most of the time, and then this does nothing: the watchdog
@@ -275,12 +276,14 @@ void npu_core_end_locked(struct npu_core *core, int error)
 bool npu_core_event_locked(struct npu_core *core, bool lost)
 {
 	struct npu_job *job = core->started ? npu_core_job_locked(core) : NULL;
+	struct npu_task task;
 	u32 events;
 
 	lockdep_assert_held(&core->npu->sched.lock);
 
-	events = core->npu->ip->ops->irq(core, job ? &job->tasks[job->cur] : NULL,
-					 lost);
+	if (job)
+		task = npu_job_task_locked(job, core);
+	events = core->npu->ip->ops->irq(core, job ? &task : NULL, lost);
 	if (!events)
 		return false;
 

@@ -189,7 +189,7 @@ static struct npu_ctx *npu_ctx_create(struct npu_file *file, struct npu_vm *vm,
 	ret = join_file(ctx, file);
 	if (ret == -ENOSPC) {
 		/* The last steps of one that was destroyed may be under way. */
-		flush_workqueue(npu->submit_wq);
+		npu_job_flush(npu);
 		flush_workqueue(npu_ctx_wq);
 		ret = join_file(ctx, file);
 	}

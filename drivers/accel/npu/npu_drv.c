@@ -19,6 +19,7 @@
 #include "npu_device.h"
 #include "npu_drv.h"
 #include "npu_gem.h"
+#include "npu_program.h"
 #include "npu_result.h"
 #include "npu_submit.h"
 #include "npu_vm.h"
@@ -103,7 +104,7 @@ void *npu_array_copy(const struct drm_npu_array *array, size_t min, size_t size,
 /**
  * npu_file_add() - give an object an identifier
  * @file: the file that owns it
- * @table: &npu_file.vms or &npu_file.ctxs
+ * @table: &npu_file.vms, &npu_file.ctxs or &npu_file.programs
  * @entry: the object
  * @next: where to look for a free identifier
  * @id: the identifier
@@ -156,6 +157,7 @@ static int npu_open(struct drm_device *drm, struct drm_file *file)
 	INIT_LIST_HEAD(&nfile->all_ctxs);
 	xa_init_flags(&nfile->vms, XA_FLAGS_ALLOC1);
 	xa_init_flags(&nfile->ctxs, XA_FLAGS_ALLOC1);
+	xa_init_flags(&nfile->programs, XA_FLAGS_ALLOC1);
 	file->driver_priv = nfile;
 	return 0;
 }
@@ -163,13 +165,17 @@ static int npu_open(struct drm_device *drm, struct drm_file *file)
 static void npu_postclose(struct drm_device *drm, struct drm_file *file)
 {
 	struct npu_file *nfile = file->driver_priv;
+	struct npu_program *program;
 	struct npu_vm *vm;
 	unsigned long id;
 
 	npu_ctx_close_all(nfile);
+	xa_for_each(&nfile->programs, id, program)
+		npu_program_put(program);
 	xa_for_each(&nfile->vms, id, vm)
 		npu_vm_put(vm);
 
+	xa_destroy(&nfile->programs);
 	xa_destroy(&nfile->ctxs);
 	xa_destroy(&nfile->vms);
 	npu_file_put(nfile);
@@ -195,6 +201,9 @@ static const struct drm_ioctl_desc npu_ioctls[] = {
 	DRM_IOCTL_DEF_DRV(NPU_CTX_QUERY, npu_ioctl_ctx_query, DRM_RENDER_ALLOW),
 	DRM_IOCTL_DEF_DRV(NPU_CTX_SET, npu_ioctl_ctx_set, DRM_RENDER_ALLOW),
 	DRM_IOCTL_DEF_DRV(NPU_JOB_QUERY, npu_ioctl_job_query, DRM_RENDER_ALLOW),
+	DRM_IOCTL_DEF_DRV(NPU_PROGRAM_CREATE, npu_ioctl_program_create, DRM_RENDER_ALLOW),
+	DRM_IOCTL_DEF_DRV(NPU_PROGRAM_DESTROY, npu_ioctl_program_destroy,
+			  DRM_RENDER_ALLOW),
 };
 
 /*
@@ -294,9 +303,13 @@ static int __init npu_init(void)
 	if (ret)
 		return ret;
 
-	ret = npu_facade_register();
+	ret = npu_program_module_init();
 	if (ret)
 		goto err_ctx;
+
+	ret = npu_facade_register();
+	if (ret)
+		goto err_program;
 
 	ret = platform_driver_register(&npu_core_driver);
 	if (ret)
@@ -306,6 +319,8 @@ static int __init npu_init(void)
 
 err_facade:
 	npu_facade_unregister();
+err_program:
+	npu_program_module_exit();
 err_ctx:
 	npu_ctx_module_exit();
 	return ret;
@@ -316,6 +331,7 @@ static void __exit npu_exit(void)
 	platform_driver_unregister(&npu_core_driver);
 	npu_facade_unregister();
 	npu_ctx_module_exit();
+	npu_program_module_exit();
 }
 
 module_init(npu_init);

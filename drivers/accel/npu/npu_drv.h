@@ -15,7 +15,7 @@ struct npu_device;
 /**
  * struct npu_file - what one open file of the device owns
  *
- * Referenced by the file and by its contexts, which may last longer.
+ * Referenced by the file and by its contexts and programs, which may last longer.
  */
 struct npu_file {
 	/** @ref: reference count */
@@ -33,6 +33,9 @@ struct npu_file {
 	/** @ctxs: contexts by identifier */
 	struct xarray ctxs;
 
+	/** @programs: programs by identifier */
+	struct xarray programs;
+
 	/** @num_vms: entries of @vms */
 	u32 num_vms;
 
@@ -42,11 +45,17 @@ struct npu_file {
 	/** @num_ctxs: entries of @all_ctxs */
 	u32 num_ctxs;
 
+	/** @num_programs: programs that exist, with or without an identifier */
+	u32 num_programs;
+
 	/** @next_vm: where to look for a free identifier in @vms */
 	u32 next_vm;
 
 	/** @next_ctx: where to look for a free identifier in @ctxs */
 	u32 next_ctx;
+
+	/** @next_program: where to look for a free identifier in @programs */
+	u32 next_program;
 };
 
 extern const struct drm_driver npu_drm_driver;

@@ -8,6 +8,7 @@
 #include "npu_ctx.h"
 #include "npu_device.h"
 #include "npu_job.h"
+#include "npu_program.h"
 #include "npu_result.h"
 
 /**
@@ -58,14 +59,16 @@ static void destroy(struct npu_job *job)
 		dma_fence_put(job->fence);
 	else
 		kfree(job->fence);
+	npu_program_put(job->program);
 	npu_ctx_put(job->ctx);
+	kfree(job->values);
 	kvfree(job);
 }
 
 /**
  * npu_job_create() - make a job
  * @ctx: the context it is for
- * @num_tasks: how many tasks it will have; the caller fills them in
+ * @num_tasks: tasks of its own; the caller fills them in
  * @client_id: &drm_file.client_id of the owner
  *
  * It gets its id when it is armed.
@@ -77,10 +80,12 @@ struct npu_job *npu_job_create(struct npu_ctx *ctx, u32 num_tasks, u64 client_id
 	struct npu_job *job;
 	int ret = -ENOMEM;
 
-	job = kvzalloc(struct_size(job, tasks, num_tasks), GFP_KERNEL_ACCOUNT);
+	job = kvzalloc(struct_size(job, own_tasks, num_tasks), GFP_KERNEL_ACCOUNT);
 	if (!job)
 		return ERR_PTR(-ENOMEM);
+	job->num_own_tasks = num_tasks;
 	job->num_tasks = num_tasks;
+	job->tasks = job->own_tasks;
 
 	job->fence = kzalloc_obj(*job->fence, GFP_KERNEL_ACCOUNT);
 	if (!job->fence)
@@ -99,6 +104,20 @@ err_free_fence:
 err_free:
 	kvfree(job);
 	return ERR_PTR(ret);
+}
+
+/**
+ * npu_job_set_program() - let a job run a program
+ * @job: a job without tasks
+ * @program: the program; the reference is taken over
+ * @values: one for each of its patches, or NULL; freed with the job
+ */
+void npu_job_set_program(struct npu_job *job, struct npu_program *program, u32 *values)
+{
+	job->program = program;
+	job->values = values;
+	job->tasks = program->tasks;
+	job->num_tasks = program->num_tasks;
 }
 
 /**
@@ -125,6 +144,27 @@ void npu_job_begin_locked(struct npu_job *job, struct npu_core *core)
 	if (!job->result.start_ns)
 		job->result.start_ns = job->since_ns;
 	job->result.core = core->index;
+	if (job->program)
+		npu_program_patch_locked(job->program, core->index, job->values);
+}
+
+/**
+ * npu_job_task_locked() - the task of a job that runs or comes next
+ * @job: the job
+ * @core: the core that has it
+ *
+ * Return: the task, as that core has to run it.
+ */
+struct npu_task npu_job_task_locked(const struct npu_job *job,
+				    const struct npu_core *core)
+{
+	struct npu_task task = job->tasks[job->cur];
+
+	lockdep_assert_held(&core->npu->sched.lock);
+
+	if (job->program)
+		task.cmd_va += npu_program_base(job->program, core->index);
+	return task;
 }
 
 /**
@@ -284,6 +324,18 @@ static void npu_job_free(struct drm_sched_job *base)
 	drm_sched_job_cleanup(base);
 	uncount(job);
 	destroy(job);
+}
+
+/**
+ * npu_job_flush() - wait until jobs that have ended are freed
+ * @npu: the device
+ */
+void npu_job_flush(struct npu_device *npu)
+{
+	/* Who was woken by a fence may come here while it still signals. */
+	spin_lock_irq(&npu->sched.lock);
+	spin_unlock_irq(&npu->sched.lock);
+	flush_workqueue(npu->submit_wq);
 }
 
 const struct drm_sched_backend_ops npu_job_sched_ops = {

@@ -8,24 +8,13 @@
 #include <drm/npu_accel.h>
 
 #include "npu_sched.h"
+#include "npu_task.h"
 
 struct npu_core;
 struct npu_core_fault;
 struct npu_ctx;
-
-/**
- * struct npu_task - one command stream, checked
- */
-struct npu_task {
-	/** @cmd_va: its address */
-	u32 cmd_va;
-
-	/** @cmd_size: its length in bytes */
-	u32 cmd_size;
-
-	/** @done_unit: the unit whose completion ends it */
-	u32 done_unit;
-};
+struct npu_device;
+struct npu_program;
 
 /**
  * struct npu_job - a list of tasks on its way through a context
@@ -61,11 +50,23 @@ struct npu_job {
 	 */
 	struct drm_npu_job_result result;
 
+	/** @program: the program it runs, or NULL; a reference */
+	struct npu_program *program;
+
+	/** @values: one for each patch of @program, or NULL */
+	u32 *values;
+
 	/** @num_tasks: entries of @tasks */
 	u32 num_tasks;
 
-	/** @tasks: what to do */
-	struct npu_task tasks[] __counted_by(num_tasks);
+	/** @tasks: what to do: @own_tasks, or those of @program */
+	const struct npu_task *tasks;
+
+	/** @num_own_tasks: entries of @own_tasks */
+	u32 num_own_tasks;
+
+	/** @own_tasks: tasks that are not of a program */
+	struct npu_task own_tasks[] __counted_by(num_own_tasks);
 };
 
 /**
@@ -93,7 +94,10 @@ static inline struct npu_job *node_to_npu_job(struct npu_sched_job *node)
 extern const struct drm_sched_backend_ops npu_job_sched_ops;
 
 struct npu_job *npu_job_create(struct npu_ctx *ctx, u32 num_tasks, u64 client_id);
+void npu_job_set_program(struct npu_job *job, struct npu_program *program, u32 *values);
 void npu_job_cancel(struct npu_job *job);
+struct npu_task npu_job_task_locked(const struct npu_job *job,
+				    const struct npu_core *core);
 void npu_job_begin_locked(struct npu_job *job, struct npu_core *core);
 void npu_job_leave_locked(struct npu_job *job);
 void npu_job_blame_locked(struct npu_job *job, const struct npu_core_fault *fault);
@@ -102,5 +106,6 @@ void npu_job_progress_locked(struct npu_job *job, struct drm_npu_job_result *res
 void npu_job_finish_locked(struct npu_job *job, int error);
 void npu_job_finish_list_locked(struct npu_device *npu, struct list_head *jobs,
 				int error);
+void npu_job_flush(struct npu_device *npu);
 
 #endif /* __NPU_JOB_H__ */

@@ -17,6 +17,7 @@
 #include "npu_gem.h"
 #include "npu_ip.h"
 #include "npu_job.h"
+#include "npu_program.h"
 #include "npu_submit.h"
 #include "npu_vm.h"
 
@@ -119,41 +120,12 @@ struct npu_submit {
 	struct drm_exec exec;
 };
 
-static int parse_task(struct npu_submit *submit, const struct drm_npu_task *in,
-		      struct npu_task *out)
-{
-	const struct npu_ip *ip = submit->npu->ip;
-	const char *why = NULL;
-
-	if (in->flags || in->pad)
-		why = "reserved field is set";
-	else if (!in->cmd_size || in->cmd_size % sizeof(u64) ||
-		 in->cmd_size > ip->max_cmd_size)
-		why = "bad size";
-	else if (!IS_ALIGNED(in->cmd_va, ip->cmd_align) ||
-		 in->cmd_va >= npu_vm_end(submit->npu))
-		why = "bad address";
-	else if (in->done_unit >= ip->num_done_units)
-		why = "unknown unit";
-
-	if (why) {
-		drm_dbg(&submit->npu->drm, "task at %#llx, %u bytes: %s\n",
-			in->cmd_va, in->cmd_size, why);
-		return -EINVAL;
-	}
-
-	out->cmd_va = in->cmd_va;
-	out->cmd_size = in->cmd_size;
-	out->done_unit = in->done_unit;
-	return 0;
-}
-
 static int parse_tasks(struct npu_submit *submit, struct npu_submit_job *sjob,
 		       const struct drm_npu_array *array)
 {
+	const char *why = NULL;
 	struct drm_npu_task *tasks;
 	struct npu_job *job;
-	int ret = 0;
 
 	tasks = npu_array_copy(array, sizeof(*tasks), sizeof(*tasks), NPU_MAX_TASKS);
 	if (IS_ERR(tasks))
@@ -165,14 +137,117 @@ static int parse_tasks(struct npu_submit *submit, struct npu_submit_job *sjob,
 
 	job = npu_job_create(submit->ctx, array->count, submit->file->client_id);
 	if (IS_ERR(job)) {
-		ret = PTR_ERR(job);
-	} else {
-		sjob->job = job;
-		for (u32 i = 0; i < array->count && !ret; i++)
-			ret = parse_task(submit, &tasks[i], &job->tasks[i]);
+		kvfree(tasks);
+		return PTR_ERR(job);
+	}
+	sjob->job = job;
+
+	for (u32 i = 0; i < array->count && !why; i++) {
+		why = npu_task_check(submit->npu->ip, &tasks[i],
+				     npu_vm_end(submit->npu), &job->own_tasks[i]);
+		if (why)
+			drm_dbg(&submit->npu->drm, "task %u at %#llx, %u bytes: %s\n",
+				i, tasks[i].cmd_va, tasks[i].cmd_size, why);
 	}
 	kvfree(tasks);
+	return why ? -EINVAL : 0;
+}
+
+/* The addresses a run has for what it patches; none is fine, too. */
+static u32 *parse_values(struct npu_submit *submit, const struct npu_program *program,
+			 const struct drm_npu_array *array)
+{
+	struct drm_npu_value *in;
+	int ret = 0;
+	u32 *values;
+
+	in = npu_array_copy(array, sizeof(*in), sizeof(*in), NPU_MAX_PATCHES);
+	if (IS_ERR_OR_NULL(in))
+		return ERR_CAST(in);
+	if (array->count != program->num_patches) {
+		drm_dbg(&submit->npu->drm, "%u values for %u patches\n", array->count,
+			program->num_patches);
+		kvfree(in);
+		return ERR_PTR(-EINVAL);
+	}
+
+	values = kmalloc_objs(*values, array->count, GFP_KERNEL_ACCOUNT);
+	if (!values)
+		ret = -ENOMEM;
+	for (u32 i = 0; i < array->count && !ret; i++) {
+		if (in[i].va >= npu_vm_end(submit->npu))
+			ret = -EINVAL;
+		else
+			values[i] = in[i].va;
+	}
+	kvfree(in);
+	if (ret) {
+		kfree(values);
+		return ERR_PTR(ret);
+	}
+	return values;
+}
+
+static int parse_program(struct npu_submit *submit, struct npu_submit_job *sjob,
+			 const struct drm_npu_job *in)
+{
+	struct npu_program *program;
+	struct npu_job *job;
+	u32 *values;
+	int ret;
+
+	program = npu_program_lookup(submit->file->driver_priv, in->program_id);
+	if (!program)
+		return -ENOENT;
+
+	ret = -EINVAL;
+	if (program->vm != submit->ctx->vm) {
+		drm_dbg(&submit->npu->drm, "program is in another VM\n");
+		goto err_program;
+	}
+
+	/* It brings its tasks along. */
+	if (in->tasks.count)
+		goto err_program;
+	ret = npu_array_check(&in->tasks, sizeof(struct drm_npu_task), NPU_MAX_TASKS);
+	if (ret)
+		goto err_program;
+
+	values = parse_values(submit, program, &in->values);
+	ret = PTR_ERR_OR_ZERO(values);
+	if (ret)
+		goto err_program;
+
+	job = npu_job_create(submit->ctx, 0, submit->file->client_id);
+	ret = PTR_ERR_OR_ZERO(job);
+	if (ret)
+		goto err_values;
+
+	npu_job_set_program(job, program, values);
+	sjob->job = job;
+	return 0;
+
+err_values:
+	kfree(values);
+err_program:
+	npu_program_put(program);
 	return ret;
+}
+
+/* What the job is to do. */
+static int parse_work(struct npu_submit *submit, struct npu_submit_job *sjob,
+		      const struct drm_npu_job *in)
+{
+	int ret;
+
+	if (in->program_id)
+		return parse_program(submit, sjob, in);
+
+	if (in->values.count)
+		return -EINVAL;
+	ret = npu_array_check(&in->values, sizeof(struct drm_npu_value),
+			      NPU_MAX_PATCHES);
+	return ret ?: parse_tasks(submit, sjob, &in->tasks);
 }
 
 /* Is it signalled by an earlier job of this submit? */
@@ -332,13 +407,10 @@ static int parse_jobs(struct npu_submit *submit, const struct drm_npu_job *jobs)
 	for (u32 i = 0; i < submit->num_jobs && !ret; i++) {
 		struct npu_submit_job *sjob = &submit->jobs[i];
 
-		if (jobs[i].flags || jobs[i].values.count)
+		if (jobs[i].flags)
 			return -EINVAL;
-		/* There are none yet. */
-		if (jobs[i].program_id)
-			return -ENOENT;
 
-		ret = parse_tasks(submit, sjob, &jobs[i].tasks);
+		ret = parse_work(submit, sjob, &jobs[i]);
 		if (!ret)
 			ret = parse_syncs(submit, sjob, &jobs[i].syncs);
 		if (!ret)
@@ -384,9 +456,10 @@ static int check_job(struct npu_submit *submit, struct npu_job *job)
 
 	lockdep_assert_held(&vm->lock);
 
-	for (u32 i = 0; i < job->num_tasks; i++) {
-		u64 va = job->tasks[i].cmd_va;
-		u64 size = round_up((u64)job->tasks[i].cmd_size, align);
+	/* Those of a program are in one anyway. */
+	for (u32 i = 0; i < job->num_own_tasks; i++) {
+		u64 va = job->own_tasks[i].cmd_va;
+		u64 size = round_up((u64)job->own_tasks[i].cmd_size, align);
 		struct drm_gpuva *map;
 
 		/* Most of the time it is where the one before was. */
