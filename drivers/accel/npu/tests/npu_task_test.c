@@ -1,0 +1,233 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Tests of the checks of tasks and patches, and of the places that results of
+ * jobs are kept in.
+ */
+
+#include <linux/module.h>
+#include <linux/sizes.h>
+
+#include <kunit/test.h>
+
+#include <drm/npu_accel.h>
+
+#include "npu_device.h"
+#include "npu_ip.h"
+#include "npu_result.h"
+#include "npu_task.h"
+
+static const struct npu_ip ip = {
+	.cmd_align = 16,
+	.max_cmd_size = SZ_1M,
+	.num_done_units = 2,
+};
+
+/* An address space of 32 bits, and a program of 1 KiB */
+#define VM	SZ_4G
+#define PROGRAM	SZ_1K
+
+static const struct {
+	struct drm_npu_task task;
+	u64 end;
+	const char *want;
+} tasks[] = {
+	{ { .cmd_va = 0, .cmd_size = 8 }, VM, NULL },
+	{ { .cmd_va = 16, .cmd_size = 8, .done_unit = 1 }, VM, NULL },
+	{ { .cmd_va = VM - 16, .cmd_size = 8 }, VM, NULL },
+	{ { .cmd_va = VM - 16, .cmd_size = 16 }, VM, NULL },
+	{ { .cmd_va = VM - SZ_1M, .cmd_size = SZ_1M }, VM, NULL },
+	{ { .cmd_va = 0, .cmd_size = PROGRAM }, PROGRAM, NULL },
+	{ { .cmd_va = PROGRAM - 32, .cmd_size = 24 }, PROGRAM, NULL },
+
+	{ { .cmd_size = 8, .flags = 1 }, VM, "reserved field is set" },
+	{ { .cmd_size = 8, .flags = BIT(31) }, VM, "reserved field is set" },
+	{ { .cmd_size = 8, .pad = 1 }, VM, "reserved field is set" },
+
+	{ { .cmd_size = 0 }, VM, "bad size" },
+	{ { .cmd_size = 4 }, VM, "bad size" },
+	{ { .cmd_size = 12 }, VM, "bad size" },
+	{ { .cmd_size = SZ_1M + 8 }, VM, "bad size" },
+	{ { .cmd_size = U32_MAX - 7 }, VM, "bad size" },
+
+	{ { .cmd_va = 1, .cmd_size = 8 }, VM, "bad address" },
+	{ { .cmd_va = 8, .cmd_size = 8 }, VM, "bad address" },
+	{ { .cmd_va = VM, .cmd_size = 8 }, VM, "bad address" },
+	{ { .cmd_va = VM - 16, .cmd_size = 24 }, VM, "bad address" },
+	{ { .cmd_va = VM + 16, .cmd_size = 8 }, VM, "bad address" },
+	{ { .cmd_va = -16ull, .cmd_size = 16 }, VM, "bad address" },
+	{ { .cmd_va = 16, .cmd_size = PROGRAM }, PROGRAM, "bad address" },
+	{ { .cmd_va = PROGRAM - 16, .cmd_size = 24 }, PROGRAM, "bad address" },
+	{ { .cmd_va = PROGRAM, .cmd_size = 8 }, PROGRAM, "bad address" },
+
+	{ { .cmd_size = 8, .done_unit = 2 }, VM, "unknown unit" },
+	{ { .cmd_size = 8, .done_unit = U32_MAX }, VM, "unknown unit" },
+};
+
+static void expect_answer(struct kunit *test, unsigned int i, const char *want,
+			  const char *got)
+{
+	if (want && got)
+		KUNIT_EXPECT_STREQ_MSG(test, want, got, "case %u", i);
+	else
+		KUNIT_EXPECT_PTR_EQ_MSG(test, want, got, "case %u", i);
+}
+
+static void test_tasks(struct kunit *test)
+{
+	for (unsigned int i = 0; i < ARRAY_SIZE(tasks); i++) {
+		const struct drm_npu_task *in = &tasks[i].task;
+		struct npu_task out = { .cmd_va = 1, .cmd_size = 1, .done_unit = 99 };
+
+		expect_answer(test, i, tasks[i].want,
+			      npu_task_check(&ip, in, tasks[i].end, &out));
+		/* Taken over when it is right, and left alone when it is not. */
+		KUNIT_EXPECT_EQ(test, tasks[i].want ? 1 : in->cmd_va, out.cmd_va);
+		KUNIT_EXPECT_EQ(test, tasks[i].want ? 1 : in->cmd_size, out.cmd_size);
+		KUNIT_EXPECT_EQ(test, tasks[i].want ? 99 : in->done_unit, out.done_unit);
+	}
+}
+
+static const struct {
+	struct drm_npu_patch patch;
+	const char *want;
+} patches[] = {
+	{ { .offset = 0 }, NULL },
+	{ { .offset = 1 }, NULL },
+	{ { .offset = 2 }, NULL },
+	{ { .offset = 4 }, NULL },
+	{ { .offset = 8 }, NULL },
+	{ { .offset = PROGRAM - 8 }, NULL },
+	{ { .offset = PROGRAM - 4 }, NULL },
+
+	{ { .offset = 5 }, "in two words" },
+	{ { .offset = 7 }, "in two words" },
+	{ { .offset = PROGRAM - 3 }, "in two words" },
+	{ { .offset = PROGRAM - 1 }, "in two words" },
+
+	{ { .offset = PROGRAM }, "behind the end" },
+	{ { .offset = VM }, "behind the end" },
+	{ { .offset = -4ull }, "behind the end" },
+
+	{ { .flags = 1 }, "reserved field is set" },
+	{ { .pad = 1 }, "reserved field is set" },
+};
+
+static void test_patches(struct kunit *test)
+{
+	for (unsigned int i = 0; i < ARRAY_SIZE(patches); i++)
+		expect_answer(test, i, patches[i].want,
+			      npu_patch_check(&patches[i].patch, PROGRAM));
+}
+
+KUNIT_DEFINE_ACTION_WRAPPER(results_fini, npu_results_fini, struct npu_results *);
+
+static struct npu_results *results_of(struct kunit *test)
+{
+	struct npu_results *results;
+
+	results = kunit_kzalloc(test, sizeof(*results), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, results);
+	KUNIT_ASSERT_EQ(test, 0, npu_results_init(results));
+	KUNIT_ASSERT_EQ(test, 0, kunit_add_action_or_reset(test, results_fini, results));
+	return results;
+}
+
+static void end_job(struct npu_results *results, u64 job, int error)
+{
+	struct drm_npu_job_result result = {
+		.job = job,
+		.state = DRM_NPU_JOB_ENDED,
+		.error = error,
+		.end_ns = 1000 + job,
+	};
+
+	npu_results_add(results, &result);
+}
+
+static void expect_state(struct kunit *test, struct npu_results *results, u64 job,
+			 enum drm_npu_job_state want)
+{
+	struct drm_npu_job_result result;
+
+	npu_results_get(results, job, &result);
+	KUNIT_EXPECT_EQ(test, job, result.job);
+	KUNIT_EXPECT_EQ_MSG(test, want, result.state, "job %llu", job);
+	KUNIT_EXPECT_EQ(test, want == DRM_NPU_JOB_ENDED ? 1000 + job : 0,
+			result.end_ns);
+}
+
+/* What is known of jobs on their way from nowhere to the end. */
+static void test_results(struct kunit *test)
+{
+	struct npu_results *results = results_of(test);
+	struct drm_npu_job_result result;
+
+	expect_state(test, results, 0, DRM_NPU_JOB_UNKNOWN);
+	expect_state(test, results, 1, DRM_NPU_JOB_UNKNOWN);
+
+	results->last_job = 3;
+	for (u64 job = 1; job <= 3; job++)
+		expect_state(test, results, job, DRM_NPU_JOB_QUEUED);
+	expect_state(test, results, 0, DRM_NPU_JOB_UNKNOWN);
+	expect_state(test, results, 4, DRM_NPU_JOB_UNKNOWN);
+	expect_state(test, results, U64_MAX, DRM_NPU_JOB_UNKNOWN);
+
+	/* A context that is stopped ends what waits before what runs. */
+	end_job(results, 2, -ECANCELED);
+	end_job(results, 3, -ECANCELED);
+	expect_state(test, results, 1, DRM_NPU_JOB_QUEUED);
+	expect_state(test, results, 2, DRM_NPU_JOB_ENDED);
+	end_job(results, 1, 0);
+	expect_state(test, results, 1, DRM_NPU_JOB_ENDED);
+
+	npu_results_get(results, 2, &result);
+	KUNIT_EXPECT_EQ(test, -ECANCELED, result.error);
+	npu_results_get(results, 1, &result);
+	KUNIT_EXPECT_EQ(test, 0, result.error);
+	KUNIT_EXPECT_EQ(test, 1, results->done);
+	KUNIT_EXPECT_EQ(test, 2, results->failed);
+}
+
+/* With as many jobs unfinished as there may be, as many that ended are known. */
+static void test_results_wrap(struct kunit *test)
+{
+	struct npu_results *results = results_of(test);
+	const u64 base = U32_MAX - 100ull;
+
+	results->last_job = base + NPU_MAX_RESULTS;
+	for (u64 i = 1; i <= NPU_MAX_RESULTS; i++)
+		end_job(results, base + i, 0);
+	results->last_job += NPU_MAX_QUEUED;
+
+	expect_state(test, results, base, DRM_NPU_JOB_UNKNOWN);
+	for (u64 i = 1; i <= NPU_MAX_RESULTS; i++)
+		expect_state(test, results, base + i, DRM_NPU_JOB_ENDED);
+	for (u64 i = 1; i <= NPU_MAX_QUEUED; i++)
+		expect_state(test, results, base + NPU_MAX_RESULTS + i,
+			     DRM_NPU_JOB_QUEUED);
+
+	/* The next one that ends takes the place of the oldest. */
+	end_job(results, base + NPU_MAX_RESULTS + 1, 0);
+	expect_state(test, results, base + 1, DRM_NPU_JOB_UNKNOWN);
+	expect_state(test, results, base + 2, DRM_NPU_JOB_ENDED);
+	expect_state(test, results, base + NPU_MAX_RESULTS + 1, DRM_NPU_JOB_ENDED);
+}
+
+static struct kunit_case npu_task_cases[] = {
+	KUNIT_CASE(test_tasks),
+	KUNIT_CASE(test_patches),
+	KUNIT_CASE(test_results),
+	KUNIT_CASE(test_results_wrap),
+	{ }
+};
+
+static struct kunit_suite npu_task_suite = {
+	.name = "npu_task",
+	.test_cases = npu_task_cases,
+};
+
+kunit_test_suite(npu_task_suite);
+
+MODULE_DESCRIPTION("Tests of the NPU driver's tasks and results");
+MODULE_IMPORT_NS("EXPORTED_FOR_KUNIT_TESTING");
+MODULE_LICENSE("GPL");
