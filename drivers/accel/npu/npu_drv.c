@@ -229,9 +229,25 @@ static int check_tail(unsigned int cmd, unsigned long arg)
 	return ret ? 0 : -E2BIG;
 }
 
+/*
+ * Jobs cannot be taken back when it turns out that there is no place for their
+ * ids, so that is tried before.
+ */
+static int check_place(unsigned int cmd, unsigned long arg)
+{
+	struct drm_npu_submit __user *submit = (void __user *)arg;
+
+	if (_IOC_TYPE(cmd) != DRM_IOCTL_BASE || !(cmd & IOC_OUT) ||
+	    DRM_IOCTL_NR(cmd) != DRM_COMMAND_BASE + DRM_NPU_SUBMIT ||
+	    _IOC_SIZE(cmd) < offsetofend(struct drm_npu_submit, first_job))
+		return 0;
+
+	return put_user(0, &submit->first_job);
+}
+
 static long npu_ioctl(struct file *filp, unsigned int cmd, unsigned long arg)
 {
-	int ret = check_tail(cmd, arg);
+	int ret = check_tail(cmd, arg) ?: check_place(cmd, arg);
 
 	return ret ?: drm_ioctl(filp, cmd, arg);
 }
@@ -239,7 +255,8 @@ static long npu_ioctl(struct file *filp, unsigned int cmd, unsigned long arg)
 #ifdef CONFIG_COMPAT
 static long npu_compat_ioctl(struct file *filp, unsigned int cmd, unsigned long arg)
 {
-	int ret = check_tail(cmd, (unsigned long)compat_ptr(arg));
+	unsigned long ptr = (unsigned long)compat_ptr(arg);
+	int ret = check_tail(cmd, ptr) ?: check_place(cmd, ptr);
 
 	return ret ?: drm_compat_ioctl(filp, cmd, arg);
 }
