@@ -474,46 +474,147 @@ static void shaken_stream(struct rknn_stream *s, unsigned int seed)
 	}
 }
 
-/* In a file of its own: what lies in its address space is fair game */
+/*
+ * In files of their own: what lies in their address spaces is fair game. One for
+ * each core, because most of what they do hangs.
+ */
+#define CULPRITS	3
+
+struct culprit {
+	struct npu_env e;
+	struct npu_work w;
+	uint32_t ctx, program, sync;
+};
+
+static int culprit_open(struct culprit *c)
+{
+	int ret = npu_env_open(&c->e);
+
+	if (!ret)
+		ret = npu_work_small(&c->e, &c->w, 23);
+	return ret ? ret : npu_syncobj_create(c->e.fd, 0, &c->sync);
+}
+
+static int culprit_run_stream(struct culprit *c, unsigned int seed)
+{
+	struct drm_npu_task task = c->w.task;
+	struct rknn_stream stream = c->w.stream;
+	int ret = npu_ctx_create(c->e.fd, c->e.vm, 0, &c->ctx);
+
+	if (ret)
+		return ret;
+	if (seed & 1)
+		random_stream(&stream, seed);
+	else
+		shaken_stream(&stream, seed);
+	task.cmd_size = stream.count * sizeof(stream.words[0]);
+	memcpy(c->w.bo[NPU_CMD].map, stream.words, task.cmd_size);
+	npu_bo_sync(c->e.fd, &c->w.bo[NPU_CMD], DRM_NPU_SYNC_TO_DEVICE);
+	return npu_submit_tasks(c->e.fd, c->ctx, &task, 1, c->sync);
+}
+
+static int culprit_run_program(struct culprit *c, unsigned int seed)
+{
+	struct drm_npu_patch patches[3] = { 0 };
+	struct drm_npu_value values[3];
+	int n, ret;
+
+	for (n = 0; n < 3; n++) {
+		patches[n].offset = npu_random(&seed) % c->w.stream.count * 8 +
+				    npu_random(&seed) % 5;
+		values[n].va = (npu_random(&seed) << 8 ^ npu_random(&seed)) %
+			       c->e.info.va_end;
+	}
+	ret = npu_program_of_work(&c->e, &c->w, patches, 3, &c->program);
+	if (!ret)
+		ret = npu_ctx_create(c->e.fd, c->e.vm, 0, &c->ctx);
+	return ret ? ret : npu_submit_program(c->e.fd, c->ctx, c->program,
+					      values, 3, c->sync);
+}
+
+/* How it ended; true if that is one of the ways in which it may */
+static bool culprit_ended(struct culprit *c)
+{
+	int status = npu_syncobj_status(c->e.fd, c->sync, 0);
+
+	npu_ctx_destroy(c->e.fd, c->ctx);
+	npu_program_destroy(c->e.fd, c->program);
+	return status == NPU_DONE || status == -ETIME || status == -EFAULT ||
+	       status == -EIO;
+}
+
 TEST_F_TIMEOUT(faults, random_streams_harm_themselves_only, 600)
 {
-	struct npu_env other;
-	unsigned int seed;
-	struct npu_work w;
-	int status;
+	struct culprit c[CULPRITS] = { 0 };
+	unsigned int seed, n;
 
-	ASSERT_EQ(0, npu_env_open(&other));
-	for (seed = 0; seed < 60; seed++) {
-		ASSERT_EQ(0, npu_work_small(&other, &w, 23));
-		if (seed & 1)
-			random_stream(&w.stream, seed);
-		else
-			shaken_stream(&w.stream, seed);
-		ASSERT_EQ(0, npu_work_stream(&other, &w));
-		status = outcome(&other, 0, &w.task, 1);
-		EXPECT_TRUE(status == NPU_DONE || status == -ETIME ||
-			    status == -EFAULT || status == -EIO)
-			TH_LOG("seed %u ended with %d", seed, status);
-		EXPECT_EQ(0, npu_work_run_everywhere(&self->e, &self->w))
-			TH_LOG("seed %u left its mark", seed);
-		npu_work_free(&other, &w);
+	for (n = 0; n < CULPRITS; n++) {
+		ASSERT_EQ(0, culprit_open(&c[n]));
 	}
-	npu_env_close(&other);
+	for (seed = 0; seed < 42; seed += CULPRITS) {
+		for (n = 0; n < CULPRITS; n++) {
+			ASSERT_EQ(0, culprit_run_stream(&c[n], seed + n));
+		}
+		for (n = 0; n < CULPRITS; n++) {
+			EXPECT_TRUE(culprit_ended(&c[n]))
+				TH_LOG("seed %u", seed + n);
+		}
+		EXPECT_EQ(0, npu_work_run_everywhere(&self->e, &self->w))
+			TH_LOG("seeds from %u on left their mark", seed);
+	}
+	for (n = 0; n < CULPRITS; n++)
+		npu_env_close(&c[n].e);
+}
+
+/* Any word of a program patched with anything, those that start units included */
+TEST_F_TIMEOUT(faults, random_values_harm_themselves_only, 600)
+{
+	struct culprit c[CULPRITS] = { 0 };
+	unsigned int seed, n;
+
+	for (n = 0; n < CULPRITS; n++) {
+		ASSERT_EQ(0, culprit_open(&c[n]));
+	}
+	for (seed = 0; seed < 24; seed += CULPRITS) {
+		for (n = 0; n < CULPRITS; n++) {
+			ASSERT_EQ(0, culprit_run_program(&c[n], seed + n));
+		}
+		for (n = 0; n < CULPRITS; n++) {
+			EXPECT_TRUE(culprit_ended(&c[n]))
+				TH_LOG("seed %u", seed + n);
+		}
+		EXPECT_EQ(0, npu_work_run_everywhere(&self->e, &self->w))
+			TH_LOG("seeds from %u on left their mark", seed);
+	}
+	for (n = 0; n < CULPRITS; n++)
+		npu_env_close(&c[n].e);
 }
 
 /* One attacker: faults and hangs until it is killed */
 static void attack(unsigned int seed)
 {
+	struct drm_npu_patch patch = { 0 };
+	struct drm_npu_value value;
 	struct npu_work bad, hang;
+	uint32_t program, ctx;
 	struct npu_env e;
 
 	if (npu_env_open(&e) || npu_work_small(&e, &bad, seed) ||
 	    npu_work_hang(&e, &hang))
 		_exit(1);
+	patch.offset = rknn_value_at(&bad.stream, strays[seed % 3].reg);
+	if (npu_program_of_work(&e, &bad, &patch, 1, &program))
+		_exit(1);
 	rknn_patch(&bad.stream, strays[seed % 3].reg, 0);
 	npu_work_stream(&e, &bad);
 	for (;;) {
 		outcome(&e, 0, &bad.task, 1);
+		value.va = npu_random(&seed) << 4;
+		if (!npu_ctx_create(e.fd, e.vm, 0, &ctx)) {
+			npu_submit_program(e.fd, ctx, program, &value, 1, 0);
+			npu_submit_program(e.fd, ctx, program, NULL, 0, 0);
+			npu_ctx_destroy(e.fd, ctx);
+		}
 		if (npu_random(&seed) % 4 == 0)
 			outcome(&e, 0, &hang.task, 1);
 	}

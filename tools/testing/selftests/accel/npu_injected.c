@@ -42,6 +42,9 @@ TEST_F(injected, only_the_job_that_was_spoilt_suffers)
 {
 	struct npu_env *e = &self->e;
 	uint64_t left = e->info.core_mask;
+	struct drm_npu_job_result r;
+	struct drm_npu_ctx_query q;
+	int error = self->expected < 0 ? self->expected : 0;
 	uint32_t guilty, other, sync;
 	unsigned int core;
 
@@ -53,6 +56,16 @@ TEST_F(injected, only_the_job_that_was_spoilt_suffers)
 		ASSERT_EQ(0, npu_submit_work(e->fd, guilty, &self->w, sync));
 		EXPECT_EQ(self->expected, npu_syncobj_status(e->fd, sync, 0))
 			TH_LOG("core %u", core);
+		ASSERT_EQ(0, npu_job_result(e->fd, guilty, 1, &r));
+		EXPECT_EQ(DRM_NPU_JOB_ENDED, r.state);
+		EXPECT_EQ(error, r.error);
+		EXPECT_EQ(core, r.core);
+		EXPECT_EQ(error ? 0 : 1, r.tasks_done);
+		ASSERT_EQ(0, npu_ctx_query(e->fd, guilty, &q));
+		EXPECT_EQ(error ? DRM_NPU_CTX_BANNED : DRM_NPU_CTX_READY,
+			  q.state);
+		EXPECT_EQ(error, q.fault_error);
+		EXPECT_EQ(error ? 1 : 0, q.fault_job);
 		EXPECT_EQ(0, npu_work_run(e, other, &self->w))
 			TH_LOG("core %u does not work any more", core);
 		npu_syncobj_destroy(e->fd, sync);

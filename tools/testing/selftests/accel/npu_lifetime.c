@@ -134,6 +134,42 @@ TEST_F(lifetime, a_job_outlives_all_that_it_was_made_of)
 	npu_env_close(&e);
 }
 
+/* The same for one that runs a program */
+TEST_F(lifetime, a_run_outlives_its_program_context_and_vm)
+{
+	struct drm_npu_patch patch = { 0 };
+	struct drm_npu_value value;
+	uint32_t program, sync;
+	struct npu_env e;
+	struct npu_work w;
+	int fence, i;
+
+	ASSERT_EQ(0, npu_env_open(&e));
+	ASSERT_EQ(0, npu_work_matmul(&e, &w, 32, 128, 64, 6));
+	patch.offset = rknn_value_at(&w.stream, RKNN_DPU_OUT);
+	value.va = w.bo[NPU_OUT].va;
+	rknn_patch(&w.stream, RKNN_DPU_OUT, 0);
+	ASSERT_EQ(0, npu_program_of_work(&e, &w, &patch, 1, &program));
+	ASSERT_EQ(0, npu_syncobj_create(e.fd, 0, &sync));
+	for (i = 0; i < 300; i++) {
+		ASSERT_EQ(0, npu_submit_program(e.fd, e.ctx, program, &value, 1,
+						sync));
+	}
+	fence = npu_syncobj_to_file(e.fd, sync, 0);
+	ASSERT_GE(fence, 0);
+	for (i = 0; i < NPU_WORK_BOS; i++) {
+		if (w.bo[i].handle)
+			npu_gem_close(e.fd, w.bo[i].handle);
+	}
+	EXPECT_EQ(0, npu_program_destroy(e.fd, program));
+	EXPECT_EQ(0, npu_ctx_destroy(e.fd, e.ctx));
+	EXPECT_EQ(0, npu_vm_destroy(e.fd, e.vm));
+	EXPECT_EQ(NPU_DONE, npu_file_wait(fence, NPU_PATIENCE_MS));
+	EXPECT_EQ(0, memcmp(w.expect, w.bo[NPU_OUT].map, w.bo[NPU_OUT].size));
+	close(fence);
+	npu_env_close(&e);
+}
+
 TEST_F(lifetime, a_job_of_a_closed_file_ends_well_or_not_at_all)
 {
 	struct drm_npu_task *tasks;
@@ -671,6 +707,151 @@ TEST_F(cores, a_core_goes_while_a_job_runs_on_it)
 	}
 }
 
+/* Runs of @program into the outputs of @w, and their fences as files */
+static int run_to_files(struct npu_env *e, uint32_t ctx, uint32_t program,
+			struct npu_work *w, unsigned int count, int *fence)
+{
+	struct drm_npu_value value;
+	unsigned int n;
+	uint32_t sync;
+	int ret = npu_syncobj_create(e->fd, 0, &sync);
+
+	for (n = 0; n < count && !ret; n++) {
+		value.va = w[n].bo[NPU_OUT].va;
+		ret = npu_work_arm(e, &w[n]);
+		if (!ret)
+			ret = npu_submit_program(e->fd, ctx, program, &value, 1,
+						 sync);
+		if (!ret)
+			fence[n] = npu_syncobj_to_file(e->fd, sync, 0);
+		if (!ret && fence[n] < 0)
+			ret = fence[n];
+	}
+	npu_syncobj_destroy(e->fd, sync);
+	return ret;
+}
+
+enum { RUNS = 6 };
+
+/* One product with as many places for its result; a program for all of them */
+static int make_runs(struct npu_env *e, struct npu_work *w, uint32_t *program)
+{
+	struct drm_npu_patch patch = { 0 };
+	int n, ret = 0;
+
+	for (n = 0; n < RUNS && !ret; n++)
+		ret = npu_work_small(e, &w[n], 77);
+	patch.offset = rknn_value_at(&w[0].stream, RKNN_DPU_OUT);
+	rknn_patch(&w[0].stream, RKNN_DPU_OUT, 0);
+	return ret ? ret : npu_program_of_work(e, &w[0], &patch, 1, program);
+}
+
+/* A run that is stuck on a core, runs behind it, and runs that may go elsewhere */
+TEST_F(cores, a_core_goes_with_runs_of_a_program)
+{
+	struct npu_work stuck[RUNS], moved[RUNS], hang;
+	struct drm_npu_job_result r[RUNS + 1];
+	int here[RUNS], there[RUNS];
+	uint32_t program[3], ctx;
+	unsigned int n, i;
+
+	if (self->c.count < 2)
+		SKIP(return, "only one core");
+	ASSERT_EQ(0, make_runs(&self->e, stuck, &program[0]));
+	ASSERT_EQ(0, make_runs(&self->e, moved, &program[1]));
+	ASSERT_EQ(0, npu_work_hang(&self->e, &hang));
+	ASSERT_EQ(0, npu_program_of_work(&self->e, &hang, NULL, 0, &program[2]));
+	for (n = 0; n < self->c.count; n++) {
+		ASSERT_EQ(0, npu_ctx_create(self->e.fd, self->e.vm, 1ull << n,
+					    &ctx));
+		ASSERT_EQ(0, npu_submit_program(self->e.fd, ctx, program[2],
+						NULL, 0, 0));
+		ASSERT_EQ(0, npu_job_wait(self->e.fd, ctx, 1,
+					  DRM_NPU_JOB_RUNNING, &r[0]));
+		ASSERT_EQ(0, run_to_files(&self->e, ctx, program[0], stuck,
+					  RUNS, here));
+		ASSERT_EQ(0, run_to_files(&self->e, self->e.ctx, program[1],
+					  moved, RUNS, there));
+		ASSERT_EQ(0, unbind_core(&self->c, n));
+		for (i = 0; i < RUNS; i++) {
+			EXPECT_GT(0, npu_file_wait(here[i], NPU_PATIENCE_MS));
+			EXPECT_EQ(NPU_DONE, npu_file_wait(there[i],
+							  NPU_PATIENCE_MS));
+			EXPECT_EQ(0, npu_work_check(&self->e, &moved[i]));
+			EXPECT_EQ(0, npu_work_check_untouched(&self->e,
+							      &stuck[i]));
+			close(here[i]);
+			close(there[i]);
+		}
+		ASSERT_EQ(0, npu_job_query(self->e.fd, ctx, 1, r, RUNS + 1));
+		EXPECT_EQ(-ENODEV, r[0].error);
+		EXPECT_NE(0, r[0].start_ns);
+		EXPECT_EQ(n, r[0].core);
+		for (i = 0; i <= RUNS; i++) {
+			EXPECT_EQ(DRM_NPU_JOB_ENDED, r[i].state);
+			EXPECT_TRUE(r[i].error == -ENODEV ||
+				    r[i].error == -ECANCELED);
+			EXPECT_NE(0, r[i].end_ns);
+			EXPECT_TRUE(!i || !r[i].start_ns);
+		}
+		ASSERT_EQ(0, bind_core(&self->c, n));
+		npu_ctx_destroy(self->e.fd, ctx);
+		ASSERT_EQ(0, npu_ctx_create(self->e.fd, self->e.vm, 1ull << n,
+					    &ctx));
+		ASSERT_EQ(0, run_to_files(&self->e, ctx, program[0], stuck,
+					  RUNS, here));
+		for (i = 0; i < RUNS; i++) {
+			EXPECT_EQ(NPU_DONE, npu_file_wait(here[i],
+							  NPU_PATIENCE_MS));
+			EXPECT_EQ(0, npu_work_check(&self->e, &stuck[i]));
+			close(here[i]);
+		}
+		npu_ctx_destroy(self->e.fd, ctx);
+	}
+}
+
+/* Programs, contexts and results are there without a core, and work after it */
+TEST_F(cores, programs_and_results_outlast_all_cores)
+{
+	struct drm_npu_job_result before, after;
+	struct drm_npu_ctx_query q;
+	struct npu_work w[RUNS];
+	uint32_t program[2];
+	int fence[RUNS];
+	unsigned int n;
+
+	ASSERT_EQ(0, make_runs(&self->e, w, &program[0]));
+	ASSERT_EQ(0, npu_program_of_work(&self->e, &self->w, NULL, 0,
+					 &program[1]));
+	ASSERT_EQ(0, run_to_files(&self->e, self->e.ctx, program[0], w, 1,
+				  fence));
+	EXPECT_EQ(NPU_DONE, npu_file_wait(fence[0], NPU_PATIENCE_MS));
+	close(fence[0]);
+	ASSERT_EQ(0, npu_job_result(self->e.fd, self->e.ctx, 1, &before));
+	EXPECT_EQ(DRM_NPU_JOB_ENDED, before.state);
+	for (n = 0; n < self->c.count; n++) {
+		ASSERT_EQ(0, unbind_core(&self->c, n));
+	}
+	ASSERT_EQ(0, npu_job_result(self->e.fd, self->e.ctx, 1, &after));
+	EXPECT_EQ(0, memcmp(&before, &after, sizeof(after)));
+	ASSERT_EQ(0, npu_ctx_query(self->e.fd, self->e.ctx, &q));
+	EXPECT_EQ(1, q.jobs_done);
+	EXPECT_EQ(-ENODEV, npu_submit_program(self->e.fd, self->e.ctx,
+					      program[1], NULL, 0, 0));
+	EXPECT_EQ(0, npu_program_destroy(self->e.fd, program[1]));
+	for (n = self->c.count; n--;) {
+		ASSERT_EQ(0, bind_core(&self->c, n));
+	}
+	ASSERT_EQ(0, npu_ctx_create(self->e.fd, self->e.vm, 0, &self->e.ctx));
+	ASSERT_EQ(0, run_to_files(&self->e, self->e.ctx, program[0], w, RUNS,
+				  fence));
+	for (n = 0; n < RUNS; n++) {
+		EXPECT_EQ(NPU_DONE, npu_file_wait(fence[n], NPU_PATIENCE_MS));
+		EXPECT_EQ(0, npu_work_check(&self->e, &w[n]));
+		close(fence[n]);
+	}
+}
+
 TEST_F(cores, all_cores_go_with_a_file_open)
 {
 	int status = 0, fence;
@@ -788,11 +969,11 @@ static const char *why_not_sleep(void)
 
 TEST_F(cores, the_system_sleeps_whatever_is_queued)
 {
-	struct npu_work hang, w;
+	struct npu_work hang, w, runs[RUNS];
 	struct drm_npu_task *tasks;
-	int fence[2], status;
+	int fence[2], status, run[RUNS];
+	uint32_t count, program;
 	struct npu_env bad;
-	uint32_t count;
 
 	if (why_not_sleep())
 		SKIP(return, "%s", why_not_sleep());
@@ -806,11 +987,19 @@ TEST_F(cores, the_system_sleeps_whatever_is_queued)
 	fence[0] = submit_to_file(&bad, bad.ctx, &hang.task, 1);
 	fence[1] = submit_to_file(&self->e, self->e.ctx, tasks, count);
 	ASSERT_GE(fence[1], 0);
+	ASSERT_EQ(0, make_runs(&self->e, runs, &program));
+	ASSERT_EQ(0, run_to_files(&self->e, self->e.ctx, program, runs, RUNS,
+				  run));
 	EXPECT_EQ(0, almost_sleep());
 	status = npu_file_wait(fence[0], NPU_PATIENCE_MS);
 	EXPECT_TRUE(status == -ETIME || status == -ECANCELED);
 	EXPECT_EQ(NPU_DONE, npu_file_wait(fence[1], NPU_PATIENCE_MS));
 	EXPECT_EQ(0, npu_work_check(&self->e, &w));
+	for (count = 0; count < RUNS; count++) {
+		EXPECT_EQ(NPU_DONE, npu_file_wait(run[count], NPU_PATIENCE_MS));
+		EXPECT_EQ(0, npu_work_check(&self->e, &runs[count]));
+		close(run[count]);
+	}
 	for (count = 0; count < self->c.count; count++) {
 		EXPECT_EQ(0, run_on(&self->e, &self->w, count));
 	}
