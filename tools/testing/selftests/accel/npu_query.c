@@ -46,6 +46,10 @@ TEST_F(query, null_pointer_tells_the_size)
 		  size);
 
 	size = 0;
+	ASSERT_EQ(0, query(self->e.fd, DRM_NPU_QUERY_SRAM, 0, &size));
+	EXPECT_EQ(sizeof(struct drm_npu_sram_info), size);
+
+	size = 0;
 	ASSERT_EQ(0, query(self->e.fd, DRM_NPU_QUERY_CLOCK, 0, &size));
 	EXPECT_EQ(sizeof(struct drm_npu_clock_info), size);
 }
@@ -206,9 +210,9 @@ TEST_F(query, clocks_are_read_at_the_same_moment)
 		TH_LOG("%lld ns apart", (long long)(max - min));
 }
 
-TEST_F(query, short_answers_end_early)
+TEST_F(query, short_answers_about_clocks_and_sram_end_early)
 {
-	uint32_t types[] = { DRM_NPU_QUERY_CLOCK };
+	uint32_t types[] = { DRM_NPU_QUERY_SRAM, DRM_NPU_QUERY_CLOCK };
 	uint64_t words[4];
 	uint32_t size;
 	size_t n;
