@@ -334,52 +334,83 @@ static struct drm_npu_task *long_tasks(struct npu_env *e, struct npu_work *w,
 	return npu_repeat(w, *count);
 }
 
-/* Contexts that may use any core spread over all, and what they compute is right */
+enum { CORES = 8 };
+
+/* Long jobs of as many contexts as there are cores, at the same time or not */
+struct spread {
+	uint32_t cores, ctx[CORES], sync[CORES];
+	struct npu_work w[CORES];
+	struct drm_npu_task *tasks[CORES];
+	struct drm_npu_job_result r[CORES];
+};
+
+/* Everything first that takes time, so that the submits come close together */
+static int spread_run(struct npu_env *e, struct spread *s, bool bound,
+		      unsigned int ms)
+{
+	uint32_t n, count;
+	int ret = npu_long_tasks(e, e->ctx, &s->w[0], ms, &count);
+
+	for (n = 0; n < s->cores && !ret; n++) {
+		s->tasks[n] = npu_repeat(&s->w[n], count);
+		ret = s->tasks[n] ? npu_work_arm(e, &s->w[n]) : -ENOMEM;
+		if (!ret)
+			ret = npu_ctx_create(e->fd, e->vm,
+					     bound ? 1ull << n : 0, &s->ctx[n]);
+	}
+	for (n = 0; n < s->cores && !ret; n++)
+		ret = npu_submit_tasks(e->fd, s->ctx[n], s->tasks[n], count,
+				       s->sync[n]);
+	for (n = 0; n < s->cores && !ret; n++) {
+		if (npu_syncobj_status(e->fd, s->sync[n], 0) != NPU_DONE ||
+		    npu_work_check(e, &s->w[n]))
+			ret = -EBADMSG;
+		if (!ret)
+			ret = npu_job_result(e->fd, s->ctx[n], 1, &s->r[n]);
+		npu_ctx_destroy(e->fd, s->ctx[n]);
+		free(s->tasks[n]);
+	}
+	return ret;
+}
+
+/* Each with each, so that there was a moment when all of them ran */
+static bool spread_overlaps(const struct spread *s)
+{
+	uint32_t n, i;
+
+	for (n = 0; n < s->cores; n++) {
+		for (i = 0; i < n; i++) {
+			if (s->r[i].start_ns >= s->r[n].end_ns ||
+			    s->r[n].start_ns >= s->r[i].end_ns ||
+			    s->r[n].core == s->r[i].core)
+				return false;
+		}
+	}
+	return true;
+}
+
+/* Bound to a core each, and free to use any: then they spread by themselves */
 TEST_F(ctx, contexts_of_one_file_overlap_on_different_cores)
 {
-	enum { CORES = 8 };
-	uint32_t cores = self->e.info.num_cores, count, ctx[CORES], sync[CORES];
-	struct drm_npu_job_result r[CORES];
-	struct drm_npu_task *tasks;
-	struct npu_work w[CORES];
-	uint64_t seen = 0;
-	uint32_t n, i, pass;
+	struct spread s = { .cores = self->e.info.num_cores };
+	unsigned int ms;
+	int bound;
+	uint32_t n;
 
-	if (cores < 2 || cores > CORES)
+	if (s.cores < 2 || s.cores > CORES)
 		SKIP(return, "needs 2 to 8 cores");
-	for (n = 0; n < cores; n++) {
-		ASSERT_EQ(0, npu_work_matmul(&self->e, &w[n], 64, 128, 128, n));
-		ASSERT_EQ(0, npu_syncobj_create(self->e.fd, 0, &sync[n]));
+	for (n = 0; n < s.cores; n++) {
+		ASSERT_EQ(0, npu_work_matmul(&self->e, &s.w[n], 64, 128, 128, n));
+		ASSERT_EQ(0, npu_syncobj_create(self->e.fd, 0, &s.sync[n]));
 	}
-	for (pass = 0; pass < 2; pass++, seen = 0) {
-		ASSERT_EQ(0, npu_long_tasks(&self->e, self->e.ctx, &w[0], 150,
-					    &count));
-		for (n = 0; n < cores; n++) {
-			tasks = npu_repeat(&w[n], count);
-			ASSERT_NE(NULL, tasks);
-			ASSERT_EQ(0, npu_work_arm(&self->e, &w[n]));
-			ASSERT_EQ(0, npu_ctx_create(self->e.fd, self->e.vm,
-						    pass ? 1ull << n : 0,
-						    &ctx[n]));
-			ASSERT_EQ(0, npu_submit_tasks(self->e.fd, ctx[n], tasks,
-						      count, sync[n]));
-			free(tasks);
+	for (bound = 0; bound < 2; bound++) {
+		/* Longer when the machine is so busy that they missed each other */
+		for (ms = 100; ms <= 1600; ms *= 2) {
+			ASSERT_EQ(0, spread_run(&self->e, &s, bound, ms));
+			if (spread_overlaps(&s))
+				break;
 		}
-		for (n = 0; n < cores; n++) {
-			EXPECT_EQ(NPU_DONE, npu_syncobj_status(self->e.fd,
-							       sync[n], 0));
-			EXPECT_EQ(0, npu_work_check(&self->e, &w[n]));
-			ASSERT_EQ(0, npu_job_result(self->e.fd, ctx[n], 1,
-						    &r[n]));
-			EXPECT_EQ(0, r[n].error);
-			seen |= 1ull << r[n].core;
-			for (i = 0; i < n; i++) {
-				EXPECT_LT(r[i].start_ns, r[n].end_ns);
-				EXPECT_LT(r[n].start_ns, r[i].end_ns);
-			}
-		}
-		EXPECT_EQ(self->e.info.core_mask, seen)
-			TH_LOG("some core did nothing");
+		EXPECT_LE(ms, 1600) TH_LOG("they never ran at the same time");
 	}
 }
 
@@ -794,61 +825,80 @@ TEST_F(ctx, queued_jobs_move_to_another_core)
 	EXPECT_EQ(-ETIME, npu_syncobj_status(self->e.fd, blocked, 0));
 }
 
+/* A long job on one core, another behind it, and a change to the other core */
+static int stay_or_go(struct npu_env *e, struct npu_work *w, unsigned int ms,
+		      unsigned int core, unsigned int other,
+		      struct drm_npu_job_result *during)
+{
+	struct drm_npu_task *tasks;
+	uint32_t count, ctx, sync;
+	int ret = npu_ctx_create(e->fd, e->vm, 1ull << core, &ctx);
+
+	tasks = long_tasks(e, w, ms, &count);
+	if (!ret)
+		ret = tasks ? npu_syncobj_create(e->fd, 0, &sync) : -ENOMEM;
+	if (!ret)
+		ret = npu_submit_tasks(e->fd, ctx, tasks, count, 0);
+	if (!ret)
+		ret = npu_submit_work(e->fd, ctx, w, sync);
+	if (!ret)
+		ret = npu_job_wait(e->fd, ctx, 1, DRM_NPU_JOB_RUNNING, during);
+	if (!ret)
+		ret = set_all(e, ctx, DRM_NPU_CTX_SET_CORE_MASK, 0, 0,
+			      1ull << other);
+	if (!ret)
+		ret = npu_job_result(e->fd, ctx, 1, during);
+	if (!ret && npu_syncobj_status(e->fd, sync, 0) != NPU_DONE)
+		ret = -EPROTO;
+	e->ctx = ctx;
+	free(tasks);
+	return ret;
+}
+
 TEST_F(ctx, a_running_job_stays_where_it_is)
 {
-	struct drm_npu_job_result r[2];
-	unsigned int core, other;
-	struct drm_npu_task *tasks;
+	struct drm_npu_job_result r[2], during;
+	unsigned int core, other, ms;
 	struct npu_work w;
-	uint32_t count, sync;
 
 	if (!npu_next_core(self->e.info.core_mask, &core))
 		SKIP(return, "only one core");
 	npu_next_core(self->e.info.core_mask & ~(1ull << core), &other);
 	ASSERT_EQ(0, npu_work_matmul(&self->e, &w, 64, 128, 128, 3));
-	tasks = long_tasks(&self->e, &w, 150, &count);
-	ASSERT_NE(NULL, tasks);
-	ASSERT_EQ(0, npu_syncobj_create(self->e.fd, 0, &sync));
-	ASSERT_EQ(0, npu_ctx_destroy(self->e.fd, self->e.ctx));
-	ASSERT_EQ(0, npu_ctx_create(self->e.fd, self->e.vm, 1ull << core,
-				    &self->e.ctx));
-	ASSERT_EQ(0, npu_submit_tasks(self->e.fd, self->e.ctx, tasks, count,
-				      0));
-	ASSERT_EQ(0, npu_submit_work(self->e.fd, self->e.ctx, &w, sync));
-	ASSERT_EQ(0, npu_job_wait(self->e.fd, self->e.ctx, 1,
-				  DRM_NPU_JOB_RUNNING, &r[0]));
-	ASSERT_EQ(0, set_all(&self->e, self->e.ctx, DRM_NPU_CTX_SET_CORE_MASK,
-			     0, 0, 1ull << other));
-	EXPECT_EQ(DRM_NPU_JOB_RUNNING, r[0].state);
-	EXPECT_EQ(NPU_DONE, npu_syncobj_status(self->e.fd, sync, 0));
+	/* Longer when it was over before the change came */
+	for (ms = 100; ms <= 1600; ms *= 2) {
+		ASSERT_EQ(0, stay_or_go(&self->e, &w, ms, core, other, &during));
+		if (during.state == DRM_NPU_JOB_RUNNING)
+			break;
+	}
+	EXPECT_EQ(DRM_NPU_JOB_RUNNING, during.state);
+	EXPECT_EQ(core, during.core);
 	ASSERT_EQ(0, npu_job_query(self->e.fd, self->e.ctx, 1, r, 2));
 	EXPECT_EQ(0, r[0].error);
-	EXPECT_EQ(count, r[0].tasks_done);
 	EXPECT_EQ(core, r[0].core);
+	EXPECT_EQ(during.start_ns, r[0].start_ns);
 	EXPECT_EQ(other, r[1].core);
 	EXPECT_LE(r[0].end_ns, r[1].start_ns) TH_LOG("still one after the other");
 	EXPECT_EQ(0, npu_work_check(&self->e, &w));
-	free(tasks);
 }
 
 /* Two contexts of one core, both with jobs behind one that takes long */
 struct rivals {
-	uint32_t ctx[2], sync[2];
+	uint32_t busy, ctx[2], sync[2];
 	struct npu_work w[2];
 	struct drm_npu_task *tasks;
 };
 
 enum { RIVAL_JOBS = 5 };
 
-static int rivals_queue(struct npu_env *e, struct rivals *v)
+static int rivals_queue(struct npu_env *e, struct rivals *v, unsigned int ms)
 {
 	uint64_t core = 1ull << npu_first_core(e);
-	struct drm_npu_job_result r;
-	uint32_t count, busy;
+	uint32_t count;
 	int ret, n, i;
 
 	memset(v, 0, sizeof(*v));
-	ret = npu_ctx_create(e->fd, e->vm, core, &busy);
+	ret = npu_ctx_create(e->fd, e->vm, core, &v->busy);
 	for (n = 0; n < 2 && !ret; n++) {
 		ret = npu_work_matmul(e, &v->w[n], 64, 128, 128, n);
 		if (!ret)
@@ -858,19 +908,23 @@ static int rivals_queue(struct npu_env *e, struct rivals *v)
 	}
 	if (ret)
 		return ret;
-	v->tasks = long_tasks(e, &v->w[0], 150, &count);
+	v->tasks = long_tasks(e, &v->w[0], ms, &count);
 	if (!v->tasks)
 		return -ENOMEM;
-	ret = npu_submit_tasks(e->fd, busy, v->tasks, count, 0);
+	ret = npu_submit_tasks(e->fd, v->busy, v->tasks, count, 0);
 	for (n = 0; n < 2 && !ret; n++)
 		for (i = 0; i < RIVAL_JOBS && !ret; i++)
 			ret = npu_submit_work(e->fd, v->ctx[n], &v->w[n],
 					      v->sync[n]);
-	if (!ret)
-		ret = npu_job_wait(e->fd, busy, 1, DRM_NPU_JOB_RUNNING, &r);
-	if (!ret && r.state != DRM_NPU_JOB_RUNNING)
-		ret = -EPROTO;
 	return ret;
+}
+
+static bool rivals_wait(struct npu_env *e, struct rivals *v)
+{
+	struct drm_npu_job_result r;
+
+	return !npu_job_wait(e->fd, v->busy, 1, DRM_NPU_JOB_RUNNING, &r) &&
+	       r.state == DRM_NPU_JOB_RUNNING;
 }
 
 /* Which of the two had all its jobs done first: 0, 1, or negative for neither */
@@ -885,7 +939,9 @@ static int rivals_winner(struct npu_env *e, struct rivals *v)
 		    npu_job_query(e->fd, v->ctx[n], 1, r[n], RIVAL_JOBS))
 			return -EPROTO;
 		npu_ctx_destroy(e->fd, v->ctx[n]);
+		npu_work_free(e, &v->w[n]);
 	}
+	npu_ctx_destroy(e->fd, v->busy);
 	free(v->tasks);
 	if (r[0][RIVAL_JOBS - 1].end_ns <= r[1][0].start_ns)
 		return 0;
@@ -911,14 +967,24 @@ TEST_F(ctx, queued_jobs_obey_a_new_class_or_priority)
 		  DRM_NPU_CLASS_THROUGHPUT, DRM_NPU_PRIORITY_HIGH, 0, 1 },
 	};
 	struct rivals v;
+	unsigned int ms;
+	bool in_time;
+	int winner;
 	size_t n;
 
 	for (n = 0; n < ARRAY_SIZE(c); n++) {
-		ASSERT_EQ(0, rivals_queue(&self->e, &v));
-		ASSERT_EQ(0, set_all(&self->e, v.ctx[c[n].who], c[n].flags,
-				     c[n].class, c[n].prio, 0));
-		EXPECT_EQ(c[n].winner, rivals_winner(&self->e, &v))
-			TH_LOG("case %zu", n);
+		/* The change has to come before the job in front has ended */
+		for (ms = 100, in_time = false; !in_time && ms <= 1600; ms *= 2) {
+			ASSERT_EQ(0, rivals_queue(&self->e, &v, ms));
+			rivals_wait(&self->e, &v);
+			ASSERT_EQ(0, set_all(&self->e, v.ctx[c[n].who],
+					     c[n].flags, c[n].class, c[n].prio,
+					     0));
+			in_time = rivals_wait(&self->e, &v);
+			winner = rivals_winner(&self->e, &v);
+		}
+		EXPECT_TRUE(in_time);
+		EXPECT_EQ(c[n].winner, winner) TH_LOG("case %zu", n);
 	}
 }
 

@@ -136,24 +136,34 @@ static struct drm_npu_task *long_job(struct npu_env *e, struct npu_work *w,
 	return npu_repeat(w, *count);
 }
 
-/* What is told about a long job is what the clock of this process shows */
+/*
+ * What is told about a long job is what the clock of this process shows, but for
+ * the way there and back. That may be long when the machine is busy: once out of
+ * some times is enough.
+ */
 TEST_F(jobs, times_are_how_long_it_took)
 {
 	struct drm_npu_job_result r;
 	struct drm_npu_task *tasks;
-	uint64_t before, took;
+	uint64_t before, took, ran;
 	struct npu_work w;
 	uint32_t count;
+	int i;
 
-	tasks = long_job(&self->e, &w, 200, &count);
+	tasks = long_job(&self->e, &w, 100, &count);
 	ASSERT_NE(NULL, tasks);
-	before = npu_raw_ns();
-	EXPECT_EQ(NPU_DONE, npu_run_tasks(&self->e, self->e.ctx, tasks, count,
-					  &r));
-	took = npu_raw_ns() - before;
-	EXPECT_EQ(count, r.tasks_done);
-	EXPECT_LE(r.end_ns - r.start_ns, took);
-	EXPECT_GE(r.end_ns - r.start_ns, took / 2);
+	for (i = 0; i < 8; i++) {
+		before = npu_raw_ns();
+		EXPECT_EQ(NPU_DONE, npu_run_tasks(&self->e, self->e.ctx, tasks,
+						  count, &r));
+		took = npu_raw_ns() - before;
+		ran = r.end_ns - r.start_ns;
+		EXPECT_EQ(count, r.tasks_done);
+		EXPECT_LE(ran, took);
+		if (ran >= took - took / 4)
+			break;
+	}
+	EXPECT_GE(ran, took - took / 4);
 	EXPECT_EQ(0, npu_work_check(&self->e, &w));
 	free(tasks);
 }
