@@ -11,6 +11,8 @@
 #include <drm/drm_print.h>
 #include <drm/npu_accel.h>
 
+#include <kunit/visibility.h>
+
 #include "npu_device.h"
 #include "npu_drv.h"
 #include "npu_gem.h"
@@ -167,6 +169,7 @@ void npu_program_patch_locked(struct npu_program *program, unsigned int core,
 	else
 		program->dirty &= ~BIT_ULL(core);
 }
+EXPORT_SYMBOL_IF_KUNIT(npu_program_patch_locked);
 
 static int parse_tasks(struct npu_program *program, const struct drm_npu_array *array)
 {

@@ -66,6 +66,8 @@ EXPORT_SYMBOL_IF_KUNIT(npu_results_fini);
  * npu_results_add() - a job has ended
  * @results: the results of its context
  * @result: what became of it
+ *
+ * Called with &npu_sched.lock.
  */
 void npu_results_add(struct npu_results *results,
 		     const struct drm_npu_job_result *result)
@@ -83,6 +85,8 @@ EXPORT_SYMBOL_IF_KUNIT(npu_results_add);
  * @results: the results of its context
  * @job: its id
  * @result: the answer; a job that has not ended counts as queued
+ *
+ * Called with &npu_sched.lock.
  */
 void npu_results_get(const struct npu_results *results, u64 job,
 		     struct drm_npu_job_result *result)

@@ -33,7 +33,9 @@
  *
  * The number of buffers that are bound plays no role, because private buffers
  * share one reservation object, and because a job does not hold its buffers:
- * the VM does, and userspace that unmaps what a job still uses gets a fault.
+ * the VM does, and userspace that unmaps what a job still uses gets a fault. The
+ * number of tasks plays a role, since each is copied and checked, unless they are
+ * those of a program: that has been done when it was created.
  *
  * Jobs of one context run in order, so a job that waits for what an earlier one
  * of the same call signals needs nothing but that this is recognised: such a

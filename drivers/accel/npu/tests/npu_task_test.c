@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Tests of the checks of tasks and patches, and of the places that results of
- * jobs are kept in.
+ * Tests of the checks of tasks and patches, of patching, and of the places that
+ * results of jobs are kept in.
  */
 
 #include <linux/module.h>
 #include <linux/sizes.h>
+#include <linux/unaligned.h>
 
 #include <kunit/test.h>
 
@@ -13,6 +14,7 @@
 
 #include "npu_device.h"
 #include "npu_ip.h"
+#include "npu_program.h"
 #include "npu_result.h"
 #include "npu_task.h"
 
@@ -119,6 +121,73 @@ static void test_patches(struct kunit *test)
 			      npu_patch_check(&patches[i].patch, PROGRAM));
 }
 
+#define COPIES	3
+#define STRIDE	64
+
+static void patch(struct npu_program *program, unsigned int core, const u32 *values)
+{
+	guard(spinlock_irq)(&program->npu->sched.lock);
+	npu_program_patch_locked(program, core, values);
+}
+
+/* What a copy has to look like. */
+static void expect_copy(struct kunit *test, const struct npu_program *program,
+			unsigned int core, const u32 *values)
+{
+	u8 want[STRIDE];
+
+	for (unsigned int i = 0; i < STRIDE; i++)
+		want[i] = i;
+	for (unsigned int i = 0; values && i < program->num_patches; i++)
+		put_unaligned_le32(values[i], want + program->patches[i].offset);
+	KUNIT_EXPECT_MEMEQ_MSG(test, program->cmds + core * STRIDE, want, STRIDE,
+			       "copy of core %u", core);
+}
+
+/* Each core has its copy, and a run without values finds it as it was made. */
+static void test_patching(struct kunit *test)
+{
+	/* Alone, unaligned, at the end, and two that overlap */
+	struct npu_patch patches[] = { { 0 }, { 18 }, { 60 }, { 32 }, { 34 } };
+	const u32 a[] = { 0x11223344, 0xdeadbeef, 0, U32_MAX, 0x01020304 };
+	const u32 b[] = { 1, 2, 3, 4, 5 };
+	struct npu_program program = {
+		.stride = STRIDE,
+		.patches = patches,
+		.num_patches = ARRAY_SIZE(patches),
+	};
+	u8 *cmds;
+
+	program.npu = kunit_kzalloc(test, sizeof(*program.npu), GFP_KERNEL);
+	cmds = kunit_kzalloc(test, COPIES * STRIDE, GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, program.npu);
+	KUNIT_ASSERT_NOT_NULL(test, cmds);
+	npu_sched_init(&program.npu->sched, COPIES);
+	program.cmds = cmds;
+	for (unsigned int i = 0; i < COPIES * STRIDE; i++)
+		cmds[i] = i % STRIDE;
+	for (unsigned int i = 0; i < ARRAY_SIZE(patches); i++)
+		patches[i].value = get_unaligned_le32(cmds + patches[i].offset);
+
+	patch(&program, 1, a);
+	expect_copy(test, &program, 0, NULL);
+	expect_copy(test, &program, 1, a);
+	expect_copy(test, &program, 2, NULL);
+
+	patch(&program, 2, b);
+	patch(&program, 0, NULL);
+	expect_copy(test, &program, 0, NULL);
+	expect_copy(test, &program, 1, a);
+	expect_copy(test, &program, 2, b);
+
+	patch(&program, 1, b);
+	expect_copy(test, &program, 1, b);
+	patch(&program, 1, NULL);
+	expect_copy(test, &program, 1, NULL);
+	expect_copy(test, &program, 2, b);
+	KUNIT_EXPECT_EQ(test, BIT(2), program.dirty);
+}
+
 KUNIT_DEFINE_ACTION_WRAPPER(results_fini, npu_results_fini, struct npu_results *);
 
 static struct npu_results *results_of(struct kunit *test)
@@ -216,6 +285,7 @@ static void test_results_wrap(struct kunit *test)
 static struct kunit_case npu_task_cases[] = {
 	KUNIT_CASE(test_tasks),
 	KUNIT_CASE(test_patches),
+	KUNIT_CASE(test_patching),
 	KUNIT_CASE(test_results),
 	KUNIT_CASE(test_results_wrap),
 	{ }
