@@ -335,6 +335,43 @@ TEST_F(programs, runs_without_values_have_those_of_its_creation)
 	}
 }
 
+/*
+ * The same behind @count tasks that do something else: what is patched is used
+ * long after the run has begun, when others on other cores have begun as well.
+ */
+static int make_late_product(struct npu_env *e, const struct npu_work *delay,
+			     uint32_t count, const struct npu_work *w,
+			     uint32_t *program)
+{
+	struct drm_npu_task *tasks = npu_repeat(delay, count + 1);
+	struct drm_npu_patch patches[VALUES];
+	struct drm_npu_program_create arg = {
+		.vm_id = e->vm,
+		.cmds_size = delay->task.cmd_size + w->task.cmd_size,
+		.tasks = { sizeof(*tasks), count + 1, (uintptr_t)tasks },
+		.patches = NPU_ARRAY(patches, VALUES),
+	};
+	uint8_t cmds[2 * sizeof(w->stream.words)];
+	uint32_t n;
+	int ret;
+
+	if (!tasks)
+		return -ENOMEM;
+	memcpy(cmds, delay->stream.words, delay->task.cmd_size);
+	memcpy(cmds + delay->task.cmd_size, w->stream.words, w->task.cmd_size);
+	arg.cmds = (uintptr_t)cmds;
+	for (n = 0; n < count; n++)
+		tasks[n].cmd_va = 0;
+	tasks[count] = w->task;
+	tasks[count].cmd_va = delay->task.cmd_size;
+	patches_of(w, patches);
+	for (n = 0; n < VALUES; n++)
+		patches[n].offset += delay->task.cmd_size;
+	ret = npu_program_create(e->fd, &arg, program);
+	free(tasks);
+	return ret;
+}
+
 enum { FLIGHT = 60 };
 
 /* Runs of one program in contexts of any core, all with values of their own */
@@ -362,7 +399,8 @@ TEST_F(programs, runs_with_different_values_fly_side_by_side)
 	struct npu_work w[FLIGHT];
 	int n, i;
 
-	ASSERT_EQ(0, make_product(&self->e, &self->w, &program));
+	ASSERT_EQ(0, make_late_product(&self->e, &self->w, 12, &self->w,
+				       &program));
 	for (n = 0; n < FLIGHT; n++) {
 		ASSERT_EQ(0, npu_work_small(&self->e, &w[n], 60 + n));
 		ASSERT_EQ(0, npu_syncobj_create(self->e.fd, 0, &sync[n]));
@@ -385,36 +423,12 @@ TEST_F(programs, runs_with_different_values_fly_side_by_side)
 
 enum { CORES = 3 };
 
-/* One program, run for so many tasks on each core with values of its own */
+/* One long program, run on each core with values of its own */
 struct spread {
 	uint32_t cores, ctx[CORES], sync[CORES], program;
 	struct npu_work w[CORES];
 	struct drm_npu_job_result r[CORES];
 };
-
-static int spread_make(struct npu_env *e, struct spread *s, uint32_t count)
-{
-	struct drm_npu_task *tasks = npu_repeat(&s->w[0], count);
-	struct drm_npu_patch patches[VALUES];
-	struct drm_npu_program_create arg = {
-		.vm_id = e->vm,
-		.cmds = (uintptr_t)s->w[0].stream.words,
-		.cmds_size = s->w[0].task.cmd_size,
-		.tasks = { sizeof(*tasks), count, (uintptr_t)tasks },
-		.patches = NPU_ARRAY(patches, VALUES),
-	};
-	uint32_t n;
-	int ret;
-
-	if (!tasks)
-		return -ENOMEM;
-	for (n = 0; n < count; n++)
-		tasks[n].cmd_va = 0;
-	patches_of(&s->w[0], patches);
-	ret = npu_program_create(e->fd, &arg, &s->program);
-	free(tasks);
-	return ret;
-}
 
 /* True when all ran at the same time; negative when anything is wrong */
 static int spread_run(struct npu_env *e, struct spread *s)
@@ -451,19 +465,22 @@ static int spread_run(struct npu_env *e, struct spread *s)
 TEST_F(programs, one_program_runs_on_several_cores_at_once)
 {
 	struct spread s = { .cores = self->e.info.num_cores };
+	struct npu_work delay;
 	uint32_t n, count;
 	int overlap = 0;
 
 	if (s.cores < 2 || s.cores > CORES)
 		SKIP(return, "needs 2 or 3 cores");
+	ASSERT_EQ(0, npu_work_matmul(&self->e, &delay, 64, 128, 128, 9));
 	for (n = 0; n < s.cores; n++) {
-		ASSERT_EQ(0, npu_work_matmul(&self->e, &s.w[n], 64, 128, 128, n));
+		ASSERT_EQ(0, npu_work_small(&self->e, &s.w[n], n));
 		ASSERT_EQ(0, npu_syncobj_create(self->e.fd, 0, &s.sync[n]));
 	}
 	/* Longer when the machine is so busy that they missed each other */
-	for (count = 100; !overlap && count <= self->e.info.max_tasks;
+	for (count = 100; !overlap && count < self->e.info.max_tasks;
 	     count *= 2) {
-		ASSERT_EQ(0, spread_make(&self->e, &s, count));
+		ASSERT_EQ(0, make_late_product(&self->e, &delay, count, &s.w[0],
+					       &s.program));
 		overlap = spread_run(&self->e, &s);
 		ASSERT_EQ(0, npu_program_destroy(self->e.fd, s.program));
 	}
@@ -1020,6 +1037,19 @@ TEST_F(programs, the_npu_cannot_write_a_program)
 	EXPECT_EQ(0, npu_work_run_everywhere(&a.e, &a.w));
 }
 
+/* Until its memory is given back, which is not at once */
+static bool is_gone(struct npu_env *e, uint64_t va)
+{
+	int64_t end = npu_now_ns() + 5000000000ll;
+
+	while (holds_program(e, va, va + e->info.page_size)) {
+		if (npu_now_ns() > end)
+			return false;
+		npu_sleep_ms(1);
+	}
+	return true;
+}
+
 TEST_F(programs, a_program_cannot_be_unmapped)
 {
 	uint64_t page = self->e.info.page_size, size;
@@ -1064,20 +1094,7 @@ TEST_F(programs, a_program_cannot_be_unmapped)
 				0)) TH_LOG("what came after it is not done");
 	EXPECT_EQ(0, alone_right(&a));
 	EXPECT_EQ(0, npu_program_destroy(a.e.fd, a.program));
-	EXPECT_EQ(0, npu_unmap(a.e.fd, a.e.vm, a.va, size));
-}
-
-/* Until its memory is given back, which is not at once */
-static bool is_gone(struct npu_env *e, uint64_t va)
-{
-	int64_t end = npu_now_ns() + 5000000000ll;
-
-	while (holds_program(e, va, va + e->info.page_size)) {
-		if (npu_now_ns() > end)
-			return false;
-		npu_sleep_ms(1);
-	}
-	return true;
+	EXPECT_TRUE(is_gone(&a.e, a.va));
 }
 
 TEST_F(programs, the_room_of_a_program_comes_back)
