@@ -297,6 +297,10 @@ int npu_device_init(struct npu_device *npu, const struct npu_ip *ip)
 	if (ret)
 		return ret;
 
+	ret = npu_reclaim_init(npu);
+	if (ret)
+		return ret;
+
 	ret = create_cores(npu);
 	if (ret)
 		return ret;

@@ -8,6 +8,7 @@
 
 #include <drm/drm_device.h>
 
+#include "npu_reclaim.h"
 #include "npu_sched.h"
 #include "npu_sram.h"
 
@@ -59,6 +60,9 @@ struct npu_device {
 
 	/** @sram: on-chip memory, if there is any */
 	struct npu_sram sram;
+
+	/** @reclaim: memory that the system can have back */
+	struct npu_reclaim reclaim;
 
 	/** @submit_wq: where the DRM schedulers of all contexts work */
 	struct workqueue_struct *submit_wq;

@@ -3,6 +3,7 @@
 #include <linux/capability.h>
 #include <linux/dma-mapping.h>
 #include <linux/dma-resv.h>
+#include <linux/pagemap.h>
 #include <linux/sched/signal.h>
 #include <linux/sched/user.h>
 #include <linux/slab.h>
@@ -15,13 +16,12 @@
 #include "npu_device.h"
 #include "npu_drv.h"
 #include "npu_gem.h"
+#include "npu_pages.h"
+#include "npu_reclaim.h"
 #include "npu_vm.h"
 
 /**
  * DOC: Buffers
- *
- * Buffers are shmem objects. Their pages are allocated and mapped for DMA when
- * they are bound for the first time, and stay until the buffer goes.
  *
  * A buffer that is private to a VM uses the VM's reservation object. That makes
  * the cost of a submit independent of how many of them there are: a job leaves
@@ -29,6 +29,11 @@
  * waiting for all jobs of its VM, and that it cannot be exported. Other buffers
  * have their own reservation object, in which a job leaves a fence when it
  * lists them.
+ *
+ * The reservation object is also the lock of everything about a buffer that can
+ * change. Memory is allocated under it, so nothing may take it in reclaim
+ * except by trying, and it is taken in page faults, so userspace's memory must
+ * not be accessed under it.
  *
  * The NPU does not snoop. Cached buffers need BO_SYNC around jobs, which cleans
  * or invalidates just the ranges it is given; write-combined buffers do not.
@@ -73,13 +78,14 @@ static void memlock_uncharge(struct npu_memlock *memlock)
 static void npu_gem_free(struct drm_gem_object *obj)
 {
 	struct npu_bo *bo = to_npu_bo(obj);
-	struct drm_gem_object *vm_resv = bo->vm_resv;
 
+	npu_reclaim_forget(bo);
+	npu_bo_free_pages(bo);
 	memlock_uncharge(&bo->memlock);
 
-	/* Uses the reservation object. */
-	drm_gem_shmem_free(&bo->base);
-	drm_gem_object_put(vm_resv);
+	drm_gem_object_release(obj);
+	drm_gem_object_put(bo->vm_resv);
+	kfree(bo);
 }
 
 static struct dma_buf *npu_gem_export(struct drm_gem_object *obj, int flags)
@@ -91,71 +97,108 @@ static struct dma_buf *npu_gem_export(struct drm_gem_object *obj, int flags)
 	return drm_gem_prime_export(obj, flags);
 }
 
+/* Called for statistics, with no lock that would protect anything. */
+static enum drm_gem_object_status npu_gem_status(struct drm_gem_object *obj)
+{
+	struct npu_bo *bo = to_npu_bo(obj);
+	enum drm_gem_object_status status = 0;
+
+	if (READ_ONCE(bo->sgt))
+		status |= DRM_GEM_OBJECT_RESIDENT;
+	if (READ_ONCE(bo->advice) == DRM_NPU_ADVICE_DONTNEED)
+		status |= DRM_GEM_OBJECT_PURGEABLE;
+	return status;
+}
+
 static const struct drm_gem_object_funcs npu_gem_funcs = {
 	.free = npu_gem_free,
-	.print_info = drm_gem_shmem_object_print_info,
 	.export = npu_gem_export,
-	.pin = drm_gem_shmem_object_pin,
-	.unpin = drm_gem_shmem_object_unpin,
-	.get_sg_table = drm_gem_shmem_object_get_sg_table,
-	.vmap = drm_gem_shmem_object_vmap,
-	.vunmap = drm_gem_shmem_object_vunmap,
-	.mmap = drm_gem_shmem_object_mmap,
-	.vm_ops = &drm_gem_shmem_vm_ops,
+	.pin = npu_gem_pin,
+	.unpin = npu_gem_unpin,
+	.get_sg_table = npu_gem_get_sg_table,
+	.vmap = npu_gem_vmap,
+	.vunmap = npu_gem_vunmap,
+	.mmap = npu_gem_mmap,
+	.status = npu_gem_status,
+	.vm_ops = &npu_bo_vm_ops,
 };
 
 /**
- * npu_gem_create_object() - allocate the memory of a buffer object
- * @drm: the DRM device
- * @size: size of the buffer
+ * npu_bo_alloc() - allocate a buffer, without memory
  *
- * Return: the object, to be initialised by the helpers, or an error pointer.
+ * Return: the buffer, for one of the helpers to initialise, or NULL.
  */
-struct drm_gem_object *npu_gem_create_object(struct drm_device *drm, size_t size)
+struct npu_bo *npu_bo_alloc(void)
+{
+	struct npu_bo *bo = kzalloc_obj(*bo, GFP_KERNEL_ACCOUNT);
+
+	if (bo)
+		bo->base.funcs = &npu_gem_funcs;
+	return bo;
+}
+
+static struct npu_bo *npu_bo_create(struct npu_device *npu, u64 size, u32 flags,
+				    struct npu_vm *vm, u32 vm_id)
 {
 	struct npu_bo *bo;
+	int ret;
 
-	bo = kzalloc_obj(*bo, GFP_KERNEL_ACCOUNT);
+	bo = npu_bo_alloc();
 	if (!bo)
 		return ERR_PTR(-ENOMEM);
 
-	bo->base.base.funcs = &npu_gem_funcs;
-	return &bo->base.base;
-}
+	ret = drm_gem_object_init(&npu->drm, &bo->base, PAGE_ALIGN(size));
+	if (ret)
+		goto err_fini;
+	ret = drm_gem_create_mmap_offset(&bo->base);
+	if (ret)
+		goto err_release;
 
-static struct npu_bo *npu_bo_create(struct drm_device *drm, u64 size, u32 flags,
-				    struct npu_vm *vm, u32 vm_id)
-{
-	struct drm_gem_shmem_object *shmem;
-	struct sg_table *sgt;
-	struct npu_bo *bo;
-
-	shmem = drm_gem_shmem_create(drm, size);
-	if (IS_ERR(shmem))
-		return ERR_CAST(shmem);
-
-	bo = to_npu_bo(&shmem->base);
+	/*
+	 * Not movable, because the NPU uses it; and when there is not enough the
+	 * caller is told, and nobody is killed for it.
+	 */
+	mapping_set_gfp_mask(bo->base.filp->f_mapping,
+			     GFP_HIGHUSER | __GFP_RETRY_MAYFAIL | __GFP_NOWARN);
 	bo->flags = flags;
 	if (vm) {
 		bo->vm_resv = drm_gpuvm_resv_obj(&vm->base);
 		drm_gem_object_get(bo->vm_resv);
 		bo->vm_id = vm_id;
-		shmem->base.resv = bo->vm_resv->resv;
+		bo->base.resv = bo->vm_resv->resv;
 	}
-	if (!(flags & DRM_NPU_BO_WC))
-		return bo;
+	return bo;
 
-	/*
-	 * The zeroes that new pages contain may sit in the cache, and would be
-	 * written back over what comes through a write-combined mapping.
-	 * Mapping the pages for DMA gets them out of there.
-	 */
-	shmem->map_wc = true;
-	sgt = drm_gem_shmem_get_pages_sgt(shmem);
-	if (IS_ERR(sgt)) {
-		drm_gem_object_put(&shmem->base);
-		return ERR_CAST(sgt);
+err_release:
+	drm_gem_object_release(&bo->base);
+	kfree(bo);
+	return ERR_PTR(ret);
+err_fini:
+	drm_gem_private_object_fini(&bo->base);
+	kfree(bo);
+	return ERR_PTR(ret);
+}
+
+/* The same for memory that stays, and counts. */
+static struct npu_bo *npu_bo_create_locked_memory(struct npu_device *npu, u64 size,
+						  u32 flags, struct npu_vm *vm,
+						  u32 vm_id)
+{
+	struct npu_memlock memlock = {};
+	struct npu_bo *bo;
+	int ret;
+
+	ret = memlock_charge(&memlock, size);
+	if (ret) {
+		drm_dbg(&npu->drm, "%#llx bytes are above RLIMIT_MEMLOCK\n", size);
+		return ERR_PTR(ret);
 	}
+
+	bo = npu_bo_create(npu, size, flags, vm, vm_id);
+	if (IS_ERR(bo))
+		memlock_uncharge(&memlock);
+	else
+		bo->memlock = memlock;
 	return bo;
 }
 
@@ -174,19 +217,23 @@ static struct npu_bo *npu_bo_create(struct drm_device *drm, u64 size, u32 flags,
 struct npu_bo *npu_bo_create_kernel(struct npu_device *npu, struct npu_vm *vm,
 				    u64 size)
 {
-	struct npu_memlock memlock = {};
+	struct npu_patience patience = { .npu = npu };
 	struct npu_bo *bo;
 	int ret;
 
-	ret = memlock_charge(&memlock, size);
-	if (ret)
-		return ERR_PTR(ret);
-
-	bo = npu_bo_create(&npu->drm, size, DRM_NPU_BO_WC, vm, 0);
+	bo = npu_bo_create_locked_memory(npu, size, DRM_NPU_BO_WC, vm, 0);
 	if (IS_ERR(bo))
-		memlock_uncharge(&memlock);
-	else
-		bo->memlock = memlock;
+		return bo;
+
+	do {
+		dma_resv_lock(bo->base.resv, NULL);
+		ret = npu_bo_pin_locked(bo);
+		dma_resv_unlock(bo->base.resv);
+	} while (npu_reclaim_again(&patience, &ret));
+	if (ret) {
+		npu_bo_put(bo);
+		return ERR_PTR(ret);
+	}
 	return bo;
 }
 
@@ -197,40 +244,20 @@ struct npu_bo *npu_bo_create_kernel(struct npu_device *npu, struct npu_vm *vm,
 void npu_bo_put(struct npu_bo *bo)
 {
 	if (bo)
-		drm_gem_object_put(&bo->base.base);
+		drm_gem_object_put(&bo->base);
 }
 
-/**
- * npu_bo_vmap() - map a buffer for the kernel
- * @bo: a buffer of the kernel's own
- *
- * Return: its address, write-combined, until npu_bo_vunmap(); or an error
- * pointer.
- */
-void *npu_bo_vmap(struct npu_bo *bo)
+static int check_create(struct npu_device *npu, const struct drm_npu_bo_create *args)
 {
-	struct drm_gem_object *obj = &bo->base.base;
-	struct iosys_map map;
-	int ret;
+	const u32 flags = DRM_NPU_BO_WC | DRM_NPU_BO_RESIDENT;
 
-	dma_resv_lock(obj->resv, NULL);
-	ret = drm_gem_shmem_vmap_locked(&bo->base, &map);
-	dma_resv_unlock(obj->resv);
-	return ret ? ERR_PTR(ret) : map.vaddr;
-}
-
-/**
- * npu_bo_vunmap() - undo npu_bo_vmap()
- * @bo: the buffer
- */
-void npu_bo_vunmap(struct npu_bo *bo)
-{
-	struct iosys_map map = IOSYS_MAP_INIT_VADDR(bo->base.vaddr);
-	struct drm_gem_object *obj = &bo->base.base;
-
-	dma_resv_lock(obj->resv, NULL);
-	drm_gem_shmem_vunmap_locked(&bo->base, &map);
-	dma_resv_unlock(obj->resv);
+	if ((args->flags & ~flags) || args->priority || !args->size)
+		return -EINVAL;
+	if (args->size > npu_vm_end(npu) - npu_vm_start(npu)) {
+		drm_dbg(&npu->drm, "buffer of %#llx bytes is too large\n", args->size);
+		return -E2BIG;
+	}
+	return 0;
 }
 
 /**
@@ -249,12 +276,9 @@ int npu_ioctl_bo_create(struct drm_device *drm, void *data, struct drm_file *fil
 	struct npu_bo *bo;
 	int ret;
 
-	if ((args->flags & ~DRM_NPU_BO_WC) || args->priority || !args->size)
-		return -EINVAL;
-	if (args->size > npu_vm_end(npu) - npu_vm_start(npu)) {
-		drm_dbg(drm, "buffer of %#llx bytes is too large\n", args->size);
-		return -E2BIG;
-	}
+	ret = check_create(npu, args);
+	if (ret)
+		return ret;
 
 	if (args->vm_id) {
 		vm = npu_vm_lookup(file->driver_priv, args->vm_id);
@@ -262,15 +286,28 @@ int npu_ioctl_bo_create(struct drm_device *drm, void *data, struct drm_file *fil
 			return -ENOENT;
 	}
 
-	bo = npu_bo_create(drm, args->size, args->flags, vm, args->vm_id);
+	if (args->flags & DRM_NPU_BO_RESIDENT)
+		bo = npu_bo_create_locked_memory(npu, args->size, args->flags, vm,
+						 args->vm_id);
+	else
+		bo = npu_bo_create(npu, args->size, args->flags, vm, args->vm_id);
 	npu_vm_put(vm);
 	if (IS_ERR(bo))
 		return PTR_ERR(bo);
 
-	args->size = bo->base.base.size;
-	ret = drm_gem_handle_create(file, &bo->base.base, &args->handle);
-	drm_gem_object_put(&bo->base.base);
+	args->size = bo->base.size;
+	ret = drm_gem_handle_create(file, &bo->base, &args->handle);
+	npu_bo_put(bo);
 	return ret;
+}
+
+static u32 residency(const struct npu_bo *bo)
+{
+	if (npu_bo_sgt(bo))
+		return DRM_NPU_RESIDENCY_RESIDENT;
+	if (bo->purged)
+		return DRM_NPU_RESIDENCY_PURGED;
+	return bo->used ? DRM_NPU_RESIDENCY_EVICTED : DRM_NPU_RESIDENCY_NONE;
 }
 
 /**
@@ -285,6 +322,8 @@ int npu_ioctl_bo_query(struct drm_device *drm, void *data, struct drm_file *file
 {
 	struct drm_npu_bo_query *args = data;
 	struct drm_gem_object *obj;
+	struct npu_bo *bo;
+	int ret;
 
 	if (args->pad)
 		return -EINVAL;
@@ -293,12 +332,22 @@ int npu_ioctl_bo_query(struct drm_device *drm, void *data, struct drm_file *file
 	if (!obj)
 		return -ENOENT;
 
-	args->flags = to_npu_bo(obj)->flags;
+	bo = to_npu_bo(obj);
+	args->flags = bo->flags;
 	args->size = obj->size;
 	args->mmap_offset = drm_vma_node_offset_addr(&obj->vma_node);
-	args->vm_id = to_npu_bo(obj)->vm_id;
+	args->vm_id = bo->vm_id;
+	args->priority = 0;
+
+	ret = dma_resv_lock_interruptible(obj->resv, NULL);
+	if (!ret) {
+		args->placement = DRM_NPU_PLACEMENT_SYSTEM;
+		args->residency = residency(bo);
+		args->advice = bo->advice;
+		dma_resv_unlock(obj->resv);
+	}
 	drm_gem_object_put(obj);
-	return 0;
+	return ret;
 }
 
 static int check_sync_op(const struct drm_npu_bo_sync_op *op,
@@ -350,22 +399,18 @@ static void sync_range(struct drm_gem_object *obj, struct sg_table *sgt, u64 off
 static int sync_one(const struct drm_npu_bo_sync_op *op, struct drm_gem_object *obj)
 {
 	struct npu_bo *bo = to_npu_bo(obj);
-	struct sg_table *sgt;
 	int ret;
 
-	if (bo->flags & DRM_NPU_BO_WC)
+	if (!op->size || (bo->flags & DRM_NPU_BO_WC))
 		return 0;
 
-	/* Once it is there, it stays. */
 	ret = dma_resv_lock_interruptible(obj->resv, NULL);
 	if (ret)
 		return ret;
-	sgt = bo->base.sgt;
+	/* What has no memory has left nothing in the cache. */
+	if (bo->sgt)
+		sync_range(obj, bo->sgt, op->offset, op->size, op->dir);
 	dma_resv_unlock(obj->resv);
-
-	/* Without one the NPU has never seen the buffer. */
-	if (sgt)
-		sync_range(obj, sgt, op->offset, op->size, op->dir);
 	return 0;
 }
 
@@ -460,4 +505,61 @@ int npu_ioctl_bo_wait(struct drm_device *drm, void *data, struct drm_file *file)
 	if (!ret)
 		return -ETIMEDOUT;
 	return ret < 0 ? ret : 0;
+}
+
+static int advise_locked(struct npu_bo *bo, struct drm_npu_bo_madvise *args)
+{
+	dma_resv_assert_held(bo->base.resv);
+
+	bo->advice = args->advice;
+	if (bo->advice == DRM_NPU_ADVICE_DONTNEED && bo->used && !bo->sgt) {
+		/* It has been in the way once, so it goes for good. */
+		npu_bo_purge_locked(bo);
+		npu_vm_forget_evicted_locked(bo);
+	}
+
+	args->retained = !bo->purged;
+	if (bo->purged && bo->advice == DRM_NPU_ADVICE_WILLNEED) {
+		bo->purged = false;
+		npu_vm_remember_evicted_locked(bo);
+	}
+	npu_reclaim_update(bo);
+	return 0;
+}
+
+/**
+ * npu_ioctl_bo_madvise() - DRM_IOCTL_NPU_BO_MADVISE
+ * @drm: the DRM device
+ * @data: &struct drm_npu_bo_madvise
+ * @file: the file
+ *
+ * Return: 0, or a negative error.
+ */
+int npu_ioctl_bo_madvise(struct drm_device *drm, void *data, struct drm_file *file)
+{
+	struct drm_npu_bo_madvise *args = data;
+	struct drm_gem_object *obj;
+	int ret;
+
+	if (args->pad || args->advice > DRM_NPU_ADVICE_DONTNEED)
+		return -EINVAL;
+
+	obj = drm_gem_object_lookup(file, args->handle);
+	if (!obj)
+		return -ENOENT;
+
+	if (obj->dma_buf || (to_npu_bo(obj)->flags & DRM_NPU_BO_RESIDENT)) {
+		drm_dbg(drm, "buffer cannot be discarded\n");
+		ret = -EINVAL;
+		goto out;
+	}
+
+	ret = dma_resv_lock_interruptible(obj->resv, NULL);
+	if (!ret) {
+		ret = advise_locked(to_npu_bo(obj), args);
+		dma_resv_unlock(obj->resv);
+	}
+out:
+	drm_gem_object_put(obj);
+	return ret;
 }

@@ -4,12 +4,14 @@
 
 #include <linux/types.h>
 
-#include <drm/drm_gem_shmem_helper.h>
+#include <drm/drm_gem.h>
 
 struct drm_device;
 struct drm_file;
 struct npu_device;
 struct npu_vm;
+struct page;
+struct sg_table;
 struct user_struct;
 
 /**
@@ -25,10 +27,27 @@ struct npu_memlock {
 
 /**
  * struct npu_bo - a buffer
+ *
+ * What can change is protected by the reservation object in @base.
  */
 struct npu_bo {
-	/** @base: the buffer for the helpers; has to come first */
-	struct drm_gem_shmem_object base;
+	/** @base: the buffer for DRM */
+	struct drm_gem_object base;
+
+	/** @pages: its memory; NULL when it has none, or when it is imported */
+	struct page **pages;
+
+	/** @sgt: the same memory, or the exporter's, mapped for the NPU */
+	struct sg_table *sgt;
+
+	/** @vaddr: where the kernel has it mapped */
+	void *vaddr;
+
+	/** @vmaps: users of @vaddr */
+	unsigned int vmaps;
+
+	/** @pins: reasons why @pages have to stay */
+	unsigned int pins;
 
 	/**
 	 * @vm_resv: owner of the reservation object, for a buffer that is
@@ -43,6 +62,18 @@ struct npu_bo {
 	/** @flags: DRM_NPU_BO_* */
 	u32 flags;
 
+	/** @advice: one of &enum drm_npu_advice */
+	u32 advice;
+
+	/** @used: it has had memory since it was created or purged */
+	bool used;
+
+	/** @purged: its content is lost, and it gets no memory until revived */
+	bool purged;
+
+	/** @reclaimable: it counts as &npu_reclaim.evictable */
+	bool reclaimable;
+
 	/** @memlock: what it counts against RLIMIT_MEMLOCK */
 	struct npu_memlock memlock;
 };
@@ -55,18 +86,16 @@ struct npu_bo {
  */
 static inline struct npu_bo *to_npu_bo(struct drm_gem_object *obj)
 {
-	return container_of(to_drm_gem_shmem_obj(obj), struct npu_bo, base);
+	return container_of(obj, struct npu_bo, base);
 }
 
 struct npu_bo *npu_bo_create_kernel(struct npu_device *npu, struct npu_vm *vm,
 				    u64 size);
+struct npu_bo *npu_bo_alloc(void);
 void npu_bo_put(struct npu_bo *bo);
-void *npu_bo_vmap(struct npu_bo *bo);
-void npu_bo_vunmap(struct npu_bo *bo);
-
-struct drm_gem_object *npu_gem_create_object(struct drm_device *drm, size_t size);
 
 int npu_ioctl_bo_create(struct drm_device *drm, void *data, struct drm_file *file);
+int npu_ioctl_bo_madvise(struct drm_device *drm, void *data, struct drm_file *file);
 int npu_ioctl_bo_query(struct drm_device *drm, void *data, struct drm_file *file);
 int npu_ioctl_bo_sync(struct drm_device *drm, void *data, struct drm_file *file);
 int npu_ioctl_bo_wait(struct drm_device *drm, void *data, struct drm_file *file);

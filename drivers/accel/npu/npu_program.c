@@ -18,6 +18,7 @@
 #include "npu_gem.h"
 #include "npu_ip.h"
 #include "npu_job.h"
+#include "npu_pages.h"
 #include "npu_program.h"
 #include "npu_vm.h"
 

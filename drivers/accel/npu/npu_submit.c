@@ -18,6 +18,7 @@
 #include "npu_ip.h"
 #include "npu_job.h"
 #include "npu_program.h"
+#include "npu_reclaim.h"
 #include "npu_submit.h"
 #include "npu_vm.h"
 
@@ -456,7 +457,7 @@ static int check_job(struct npu_submit *submit, struct npu_job *job)
 	u32 align = submit->npu->ip->cmd_align;
 	u64 start = 0, end = 0;
 
-	lockdep_assert_held(&vm->lock);
+	drm_gpuvm_resv_assert_held(&vm->base);
 
 	/* Those of a program are in one anyway. */
 	for (u32 i = 0; i < job->num_own_tasks; i++) {
@@ -484,8 +485,6 @@ static int check_streams(struct npu_submit *submit)
 {
 	int ret = 0;
 
-	guard(mutex)(&submit->ctx->vm->lock);
-
 	for (u32 i = 0; i < submit->num_jobs && !ret; i++)
 		ret = check_job(submit, submit->jobs[i].job);
 	return ret;
@@ -506,11 +505,13 @@ static int lock_buffers(struct npu_submit *submit, struct npu_submit_job *sjob)
 	return 0;
 }
 
+/* Locks all that the jobs need, and sees that it is in memory. */
 static int lock_all(struct npu_submit *submit)
 {
 	struct drm_exec *exec = &submit->exec;
 	int ret = 0;
 
+	drm_exec_init(exec, DRM_EXEC_INTERRUPTIBLE_WAIT | DRM_EXEC_IGNORE_DUPLICATES, 0);
 	drm_exec_until_all_locked(exec) {
 		ret = drm_gpuvm_prepare_vm(&submit->ctx->vm->base, exec, 1);
 		drm_exec_retry_on_contention(exec);
@@ -518,9 +519,14 @@ static int lock_all(struct npu_submit *submit)
 			ret = lock_buffers(submit, &submit->jobs[i]);
 			drm_exec_retry_on_contention(exec);
 		}
+		if (!ret)
+			ret = npu_vm_restore_locked(submit->ctx->vm, exec);
+		drm_exec_retry_on_contention(exec);
 		if (ret)
 			break;
 	}
+	if (ret)
+		drm_exec_fini(exec);
 	return ret;
 }
 
@@ -632,12 +638,17 @@ static void commit(struct npu_submit *submit)
 
 static int submit_jobs(struct npu_submit *submit)
 {
+	struct npu_patience patience = { .npu = submit->npu };
 	struct npu_ctx *ctx = submit->ctx;
 	int ret;
 
-	drm_exec_init(&submit->exec,
-		      DRM_EXEC_INTERRUPTIBLE_WAIT | DRM_EXEC_IGNORE_DUPLICATES, 0);
-	ret = lock_all(submit);
+	do {
+		ret = lock_all(submit);
+	} while (npu_reclaim_again(&patience, &ret));
+	if (ret)
+		return ret;
+
+	ret = check_streams(submit);
 	if (!ret)
 		ret = add_implicit_deps(submit);
 	if (!ret) {
@@ -707,8 +718,6 @@ int npu_ioctl_submit(struct drm_device *drm, void *data, struct drm_file *file)
 	ret = check_ctx(&submit);
 	if (!ret)
 		ret = parse(&submit, &args->jobs);
-	if (!ret)
-		ret = check_streams(&submit);
 	if (!ret)
 		ret = submit_jobs(&submit);
 	if (!ret)

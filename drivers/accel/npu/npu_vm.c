@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
+#include <linux/dma-resv.h>
 #include <linux/iommu.h>
 #include <linux/slab.h>
 
 #include <drm/drm_drv.h>
+#include <drm/drm_exec.h>
 #include <drm/drm_file.h>
 #include <drm/drm_print.h>
 #include <drm/npu_accel.h>
@@ -15,6 +17,7 @@
 #include "npu_fault.h"
 #include "npu_gem.h"
 #include "npu_ip.h"
+#include "npu_pages.h"
 #include "npu_vm.h"
 
 /**
@@ -32,6 +35,14 @@
  * userspace that wants binds ordered against jobs has fences to wait for. A
  * mapping is never replaced silently: that is an unmap and a map, so that a
  * mistake shows as an error and not as wrong data.
+ *
+ * The reservation object of a VM is the lock of its mappings. Whoever changes
+ * one has it locked, and so has whoever needs them to stay: a submit, until its
+ * fence is in there. What is locked or has unfinished jobs is not reclaimed.
+ *
+ * When the memory of a buffer goes, its mappings lose their place in the page
+ * table and nothing else, and the VM puts the buffer on a list of what its next
+ * submit has to restore.
  *
  * Command memory of programs is mapped by the kernel, between what userspace
  * maps, and stays until the program goes.
@@ -83,6 +94,22 @@ struct npu_map_range {
 	unsigned int flags;
 };
 
+/**
+ * struct npu_vm_bo - a buffer in a VM
+ */
+struct npu_vm_bo {
+	/** @base: its mappings */
+	struct drm_gpuvm_bo base;
+
+	/** @mapped: they are in the page table; locked by the VM */
+	bool mapped;
+};
+
+static struct npu_vm_bo *to_npu_vm_bo(struct drm_gpuvm_bo *base)
+{
+	return container_of(base, struct npu_vm_bo, base);
+}
+
 static struct npu_vm *to_npu_vm(struct drm_gpuvm *base)
 {
 	return container_of(base, struct npu_vm, base);
@@ -121,13 +148,20 @@ static struct drm_gpuva *take_spare(struct npu_vm_unmap *unmap)
 	return va;
 }
 
-static void unmap_range(struct npu_vm *vm, u64 va, u64 size)
+static void unmap_pages(struct npu_vm *vm, u64 va, u64 size)
 {
 	size_t unmapped = iommu_unmap(vm->domain, va, size);
 
 	if (unmapped != size)
 		drm_err(&vm->npu->drm, "unmapped %#zx of %#llx bytes at %#llx\n",
 			unmapped, size, va);
+}
+
+/* A range of a mapping becomes free. */
+static void unmap_range(struct npu_vm *vm, struct drm_gpuva *map, u64 va, u64 size)
+{
+	if (to_npu_vm_bo(map->vm_bo)->mapped)
+		unmap_pages(vm, va, size);
 	vm->hint = min(vm->hint, va);
 }
 
@@ -135,12 +169,18 @@ static int step_unmap(struct drm_gpuva_op *op, void *priv)
 {
 	struct npu_vm_unmap *unmap = priv;
 	struct drm_gpuva *va = op->unmap.va;
+	struct npu_bo *bo = to_npu_bo(va->gem.obj);
 
-	unmap_range(unmap->vm, va->va.addr, va->va.range);
+	unmap_range(unmap->vm, va, va->va.addr, va->va.range);
 	drm_gpuva_unmap(&op->unmap);
+	/* What was the last mapping keeps the buffer until the cleanup. */
 	drm_gpuva_unlink_defer(va);
 	kfree(va);
 	unmap->vm->num_maps--;
+
+	/* A shared one is not locked, and stays in its line. */
+	if (bo->vm_resv)
+		npu_reclaim_update(bo);
 	return 0;
 }
 
@@ -155,7 +195,7 @@ static int step_remap(struct drm_gpuva_op *op, void *priv)
 
 	/* What remains stays in the page table, undisturbed. */
 	drm_gpuva_op_remap_to_unmap_range(&op->remap, &addr, &range);
-	unmap_range(unmap->vm, addr, range);
+	unmap_range(unmap->vm, old, addr, range);
 
 	drm_gpuva_remap(prev, next, &op->remap);
 	if (prev)
@@ -178,23 +218,279 @@ static int step_remap(struct drm_gpuva_op *op, void *priv)
 
 static void npu_vm_free(struct drm_gpuvm *base)
 {
-	struct npu_vm *vm = to_npu_vm(base);
-
-	mutex_destroy(&vm->lock);
-	kfree(vm);
+	kfree(to_npu_vm(base));
 }
 
 static struct drm_gpuvm_bo *npu_vm_bo_alloc(void)
 {
-	return kzalloc_obj(struct drm_gpuvm_bo, GFP_KERNEL_ACCOUNT);
+	struct npu_vm_bo *vm_bo = kzalloc_obj(*vm_bo, GFP_KERNEL_ACCOUNT);
+
+	return vm_bo ? &vm_bo->base : NULL;
+}
+
+/* Puts a range of a buffer into the page table; all or nothing. */
+static int map_pages(struct npu_vm *vm, struct sg_table *sgt, u64 va, u64 size,
+		     u64 offset, unsigned int flags)
+{
+	int prot = IOMMU_READ | (flags & NPU_MAP_READONLY ? 0 : IOMMU_WRITE);
+	u64 start = va, len;
+	struct scatterlist *sg;
+	unsigned int i;
+	int ret;
+
+	for_each_sgtable_dma_sg(sgt, sg, i) {
+		if (offset >= sg_dma_len(sg)) {
+			offset -= sg_dma_len(sg);
+			continue;
+		}
+		len = min(sg_dma_len(sg) - offset, size);
+		ret = iommu_map(vm->domain, va, sg_dma_address(sg) + offset, len, prot,
+				GFP_KERNEL_ACCOUNT);
+		if (ret)
+			goto err_unmap;
+		va += len;
+		size -= len;
+		offset = 0;
+		if (!size)
+			return 0;
+	}
+	ret = -EINVAL;
+
+err_unmap:
+	if (va != start)
+		iommu_unmap(vm->domain, start, va - start);
+	return ret;
+}
+
+/* Gives a buffer memory, and puts its mappings into the page table. */
+static int restore_bo_locked(struct drm_gpuvm_bo *vm_bo)
+{
+	struct npu_vm *vm = to_npu_vm(vm_bo->vm);
+	struct npu_bo *bo = to_npu_bo(vm_bo->obj);
+	struct drm_gpuva *map;
+	int ret = 0;
+
+	drm_gpuvm_resv_assert_held(&vm->base);
+
+	if (!drm_gem_is_imported(&bo->base))
+		ret = npu_bo_populate_locked(bo);
+	if (ret || to_npu_vm_bo(vm_bo)->mapped)
+		return ret;
+
+	drm_gpuvm_bo_for_each_va(map, vm_bo) {
+		ret = map_pages(vm, npu_bo_sgt(bo), map->va.addr, map->va.range,
+				map->gem.offset, map->flags);
+		if (ret)
+			goto err_unmap;
+	}
+	to_npu_vm_bo(vm_bo)->mapped = true;
+	drm_gpuvm_bo_evict(vm_bo, false);
+	return 0;
+
+err_unmap:
+	list_for_each_entry_continue_reverse(map, &vm_bo->list.gpuva, gem.entry)
+		unmap_pages(vm, map->va.addr, map->va.range);
+	return ret;
+}
+
+static int validate(struct drm_gpuvm_bo *vm_bo, struct drm_exec *exec)
+{
+	int ret = drm_exec_lock_obj(exec, vm_bo->obj);
+
+	return ret ?: restore_bo_locked(vm_bo);
 }
 
 static const struct drm_gpuvm_ops npu_vm_ops = {
 	.vm_free = npu_vm_free,
 	.vm_bo_alloc = npu_vm_bo_alloc,
+	.vm_bo_validate = validate,
 	.sm_step_unmap = step_unmap,
 	.sm_step_remap = step_remap,
 };
+
+/* Memory of shared buffers may come and go meanwhile; it is an estimate. */
+static long missing_pages_locked(struct npu_vm *vm)
+{
+	struct drm_gpuvm_bo *vm_bo;
+	long pages = 0;
+
+	drm_gpuvm_resv_assert_held(&vm->base);
+
+	spin_lock(&vm->base.evict.lock);
+	list_for_each_entry(vm_bo, &vm->base.evict.list, list.entry.evict) {
+		if (!READ_ONCE(to_npu_bo(vm_bo->obj)->sgt))
+			pages += vm_bo->obj->size >> PAGE_SHIFT;
+	}
+	spin_unlock(&vm->base.evict.lock);
+	return pages;
+}
+
+/**
+ * npu_vm_restore_locked() - see that all that is mapped is in memory
+ * @vm: the address space; locked, with @exec
+ * @exec: where other locks go
+ *
+ * Stays true until @exec lets go, or the fence that was added before signals.
+ * The cost is that of what is missing.
+ *
+ * Return: 0, -EDEADLK after which all has to be locked anew, -ENOMEM, or -EINTR.
+ */
+int npu_vm_restore_locked(struct npu_vm *vm, struct drm_exec *exec)
+{
+	long missing;
+
+	drm_gpuvm_resv_assert_held(&vm->base);
+
+	npu_reclaim_vm_used(vm);
+	missing = missing_pages_locked(vm);
+	if (missing && !npu_reclaim_has_room(vm->npu, missing, vm))
+		return -ENOMEM;
+	return drm_gpuvm_validate(&vm->base, exec);
+}
+
+/**
+ * npu_vm_of_locked() - a VM that a buffer is mapped in
+ * @bo: the buffer, locked
+ *
+ * Return: a VM, which for a private buffer is the VM; or NULL.
+ */
+struct npu_vm *npu_vm_of_locked(struct npu_bo *bo)
+{
+	struct drm_gpuvm_bo *vm_bo;
+
+	dma_resv_assert_held(bo->base.resv);
+
+	guard(mutex)(&bo->base.gpuva.lock);
+
+	vm_bo = list_first_entry_or_null(&bo->base.gpuva.list, struct drm_gpuvm_bo,
+					 list.entry.gem);
+	return vm_bo ? to_npu_vm(vm_bo->vm) : NULL;
+}
+
+static void unlock_until(struct npu_bo *bo, struct drm_gpuvm_bo *end)
+{
+	struct drm_gpuvm_bo *vm_bo;
+
+	lockdep_assert_held(&bo->base.gpuva.lock);
+
+	drm_gem_for_each_gpuvm_bo(vm_bo, &bo->base) {
+		if (vm_bo == end)
+			break;
+		if (drm_gpuvm_resv(vm_bo->vm) != bo->base.resv)
+			dma_resv_unlock(drm_gpuvm_resv(vm_bo->vm));
+	}
+}
+
+/**
+ * npu_vm_trylock_all() - lock all VMs that a buffer is mapped in
+ * @bo: the buffer, locked
+ *
+ * For those who lock in an order of their own. No VM joins or leaves until
+ * npu_vm_unlock_all().
+ *
+ * Return: false when one of them was locked already; then none is.
+ */
+bool npu_vm_trylock_all(struct npu_bo *bo)
+{
+	struct drm_gpuvm_bo *vm_bo;
+
+	dma_resv_assert_held(bo->base.resv);
+
+	guard(mutex)(&bo->base.gpuva.lock);
+
+	drm_gem_for_each_gpuvm_bo(vm_bo, &bo->base) {
+		if (drm_gpuvm_resv(vm_bo->vm) != bo->base.resv &&
+		    !dma_resv_trylock(drm_gpuvm_resv(vm_bo->vm))) {
+			unlock_until(bo, vm_bo);
+			return false;
+		}
+	}
+	return true;
+}
+
+/**
+ * npu_vm_unlock_all() - undo npu_vm_trylock_all()
+ * @bo: the buffer
+ */
+void npu_vm_unlock_all(struct npu_bo *bo)
+{
+	guard(mutex)(&bo->base.gpuva.lock);
+
+	unlock_until(bo, NULL);
+}
+
+/**
+ * npu_vm_all_idle_locked() - have all jobs ended that may use a buffer?
+ * @bo: the buffer; all VMs it is mapped in are locked
+ *
+ * Return: true if they have.
+ */
+bool npu_vm_all_idle_locked(struct npu_bo *bo)
+{
+	struct drm_gpuvm_bo *vm_bo;
+
+	guard(mutex)(&bo->base.gpuva.lock);
+
+	drm_gem_for_each_gpuvm_bo(vm_bo, &bo->base) {
+		if (!dma_resv_test_signaled(drm_gpuvm_resv(vm_bo->vm),
+					    DMA_RESV_USAGE_BOOKKEEP))
+			return false;
+	}
+	return true;
+}
+
+/**
+ * npu_vm_evict_locked() - take a buffer out of all page tables
+ * @bo: the buffer; it and all VMs it is mapped in are locked
+ *
+ * Their next submit puts it back.
+ */
+void npu_vm_evict_locked(struct npu_bo *bo)
+{
+	struct drm_gpuvm_bo *vm_bo;
+	struct drm_gpuva *map;
+
+	guard(mutex)(&bo->base.gpuva.lock);
+
+	drm_gem_for_each_gpuvm_bo(vm_bo, &bo->base) {
+		drm_gpuvm_resv_assert_held(vm_bo->vm);
+
+		if (!to_npu_vm_bo(vm_bo)->mapped)
+			continue;
+		drm_gpuvm_bo_for_each_va(map, vm_bo)
+			unmap_pages(to_npu_vm(vm_bo->vm), map->va.addr, map->va.range);
+		to_npu_vm_bo(vm_bo)->mapped = false;
+		drm_gpuvm_bo_evict(vm_bo, true);
+	}
+}
+
+static void set_evicted_locked(struct npu_bo *bo, bool evicted)
+{
+	struct drm_gpuvm_bo *vm_bo;
+
+	guard(mutex)(&bo->base.gpuva.lock);
+
+	drm_gem_for_each_gpuvm_bo(vm_bo, &bo->base)
+		drm_gpuvm_bo_evict(vm_bo, evicted);
+}
+
+/**
+ * npu_vm_forget_evicted_locked() - let submits go on without a buffer
+ * @bo: the buffer, locked, without memory
+ */
+void npu_vm_forget_evicted_locked(struct npu_bo *bo)
+{
+	set_evicted_locked(bo, false);
+}
+
+/**
+ * npu_vm_remember_evicted_locked() - let submits restore a buffer again
+ * @bo: the buffer, locked, without memory
+ */
+void npu_vm_remember_evicted_locked(struct npu_bo *bo)
+{
+	set_evicted_locked(bo, true);
+}
 
 /**
  * npu_vm_find_locked() - find the mapping that holds a range
@@ -208,7 +504,7 @@ struct drm_gpuva *npu_vm_find_locked(struct npu_vm *vm, u64 va, u64 size)
 {
 	struct drm_gpuva *map;
 
-	lockdep_assert_held(&vm->lock);
+	drm_gpuvm_resv_assert_held(&vm->base);
 
 	map = drm_gpuva_find_first(&vm->base, va, size);
 	if (!map || va < map->va.addr || size > map->va.range ||
@@ -221,7 +517,7 @@ static bool holds_kernel_map_locked(struct npu_vm *vm, u64 va, u64 size)
 {
 	struct drm_gpuva *map;
 
-	lockdep_assert_held(&vm->lock);
+	drm_gpuvm_resv_assert_held(&vm->base);
 
 	/* Without any there is no need to look. */
 	if (!vm->num_kernel_maps)
@@ -239,7 +535,7 @@ static int unmap_locked(struct npu_vm *vm, u64 va, u64 size)
 	struct npu_vm_unmap unmap = { .vm = vm };
 	int ret = -ENOMEM;
 
-	lockdep_assert_held(&vm->lock);
+	drm_gpuvm_resv_assert_held(&vm->base);
 
 	if (holds_kernel_map_locked(vm, va, size)) {
 		drm_dbg(vm->base.drm, "range holds a program\n");
@@ -271,11 +567,12 @@ static void npu_vm_release(struct kref *ref)
 	npu_device_forget_vm(vm->npu, vm);
 
 	/* All of it, so there are no ends for which memory would be needed. */
-	mutex_lock(&vm->lock);
+	dma_resv_lock(drm_gpuvm_resv(&vm->base), NULL);
 	drm_gpuvm_sm_unmap(&vm->base, &unmap, npu_vm_start(vm->npu),
 			   npu_vm_end(vm->npu) - npu_vm_start(vm->npu));
-	mutex_unlock(&vm->lock);
+	dma_resv_unlock(drm_gpuvm_resv(&vm->base));
 	drm_gpuvm_bo_deferred_cleanup(&vm->base);
+	npu_reclaim_vm_remove(vm);
 
 	iommu_domain_free(vm->domain);
 	drm_gpuvm_put(&vm->base);
@@ -366,13 +663,13 @@ static struct npu_vm *npu_vm_create(struct npu_device *npu)
 	}
 
 	kref_init(&vm->ref);
-	mutex_init(&vm->lock);
 	vm->npu = npu;
 	vm->hint = npu_vm_start(npu);
 	drm_gpuvm_init(&vm->base, "npu", DRM_GPUVM_IMMEDIATE_MODE, &npu->drm, resv,
 		       npu_vm_start(npu), npu_vm_end(npu) - npu_vm_start(npu), 0, 0,
 		       &npu_vm_ops);
 	drm_gem_object_put(resv);
+	npu_reclaim_vm_add(vm);
 	return vm;
 
 err_domain:
@@ -454,7 +751,7 @@ static int choose_va_locked(struct npu_vm *vm, u64 size, u64 *va)
 	struct drm_gpuva *map;
 	bool hole = false;
 
-	lockdep_assert_held(&vm->lock);
+	drm_gpuvm_resv_assert_held(&vm->base);
 
 	if (addr >= end)
 		return -ENOSPC;
@@ -478,47 +775,15 @@ static int choose_va_locked(struct npu_vm *vm, u64 size, u64 *va)
 	return 0;
 }
 
-/* Puts a range of a buffer into the page table; all or nothing. */
-static int map_pages(struct npu_vm *vm, struct sg_table *sgt, u64 offset, u64 va,
-		     u64 size, int prot)
+static int map_locked(struct npu_vm *vm, struct npu_bo *bo,
+		      const struct npu_map_range *range)
 {
-	u64 start = va, len;
-	struct scatterlist *sg;
-	unsigned int i;
-	int ret;
-
-	for_each_sgtable_dma_sg(sgt, sg, i) {
-		if (offset >= sg_dma_len(sg)) {
-			offset -= sg_dma_len(sg);
-			continue;
-		}
-		len = min(sg_dma_len(sg) - offset, size);
-		ret = iommu_map(vm->domain, va, sg_dma_address(sg) + offset, len, prot,
-				GFP_KERNEL_ACCOUNT);
-		if (ret)
-			goto err_unmap;
-		va += len;
-		size -= len;
-		offset = 0;
-		if (!size)
-			return 0;
-	}
-	ret = -EINVAL;
-
-err_unmap:
-	if (va != start)
-		iommu_unmap(vm->domain, start, va - start);
-	return ret;
-}
-
-static int map_locked(struct npu_vm *vm, struct drm_gem_object *obj,
-		      struct sg_table *sgt, const struct npu_map_range *range)
-{
-	int ret, prot = IOMMU_READ | IOMMU_WRITE;
+	struct drm_gem_object *obj = &bo->base;
 	struct drm_gpuvm_bo *vm_bo;
 	struct drm_gpuva *map;
+	int ret;
 
-	lockdep_assert_held(&vm->lock);
+	drm_gpuvm_resv_assert_held(&vm->base);
 
 	map = kzalloc_obj(*map, GFP_KERNEL_ACCOUNT);
 	if (!map)
@@ -531,9 +796,10 @@ static int map_locked(struct npu_vm *vm, struct drm_gem_object *obj,
 	}
 	vm_bo = drm_gpuvm_bo_obtain_prealloc(vm_bo);
 
-	if (range->flags & NPU_MAP_READONLY)
-		prot = IOMMU_READ;
-	ret = map_pages(vm, sgt, range->offset, range->va, range->size, prot);
+	ret = restore_bo_locked(vm_bo);
+	if (!ret)
+		ret = map_pages(vm, npu_bo_sgt(bo), range->va, range->size,
+				range->offset, range->flags);
 	if (ret) {
 		kfree(map);
 		goto out;
@@ -550,24 +816,23 @@ static int map_locked(struct npu_vm *vm, struct drm_gem_object *obj,
 	drm_gpuva_link(map, vm_bo);
 	mutex_unlock(&obj->gpuva.lock);
 	vm->num_maps++;
+	npu_reclaim_update(bo);
 out:
 	drm_gpuvm_bo_put_deferred(vm_bo);
 	return ret;
 }
 
-/* Maps a range of a buffer at @range->va, or at an address that is chosen here. */
-static int map_range(struct npu_vm *vm, struct drm_gem_object *obj,
-		     struct npu_map_range *range)
+static int map_range_locked(struct npu_vm *vm, struct npu_bo *bo,
+			    struct npu_map_range *range)
 {
-	struct sg_table *sgt;
 	int ret = 0;
 
-	sgt = drm_gem_shmem_get_pages_sgt(&to_npu_bo(obj)->base);
-	if (IS_ERR(sgt))
-		return PTR_ERR(sgt);
+	drm_gpuvm_resv_assert_held(&vm->base);
 
-	guard(mutex)(&vm->lock);
-
+	if (bo->advice == DRM_NPU_ADVICE_DONTNEED) {
+		drm_dbg(vm->base.drm, "buffer is discardable\n");
+		return -EINVAL;
+	}
 	if (vm->num_maps >= NPU_VM_MAX_MAPS)
 		return -ENOSPC;
 	if (!range->va)
@@ -575,9 +840,46 @@ static int map_range(struct npu_vm *vm, struct drm_gem_object *obj,
 	else if (!drm_gpuvm_interval_empty(&vm->base, range->va, range->size))
 		ret = -EEXIST;
 	if (!ret)
-		ret = map_locked(vm, obj, sgt, range);
+		ret = map_locked(vm, bo, range);
 	if (!ret && (range->flags & NPU_MAP_KERNEL))
 		vm->num_kernel_maps++;
+	return ret;
+}
+
+static int try_map_range(struct npu_vm *vm, struct npu_bo *bo,
+			 struct npu_map_range *range)
+{
+	struct drm_exec exec;
+	int ret = 0;
+
+	drm_exec_init(&exec, DRM_EXEC_INTERRUPTIBLE_WAIT | DRM_EXEC_IGNORE_DUPLICATES, 2);
+	drm_exec_until_all_locked(&exec) {
+		ret = drm_exec_lock_obj(&exec, drm_gpuvm_resv_obj(&vm->base));
+		drm_exec_retry_on_contention(&exec);
+		if (!ret)
+			ret = drm_exec_lock_obj(&exec, &bo->base);
+		drm_exec_retry_on_contention(&exec);
+		if (ret)
+			break;
+	}
+	if (!ret)
+		ret = map_range_locked(vm, bo, range);
+	drm_exec_fini(&exec);
+	drm_gpuvm_bo_deferred_cleanup(&vm->base);
+	return ret;
+}
+
+/* Maps a range of a buffer at @range->va, or at an address that is chosen here. */
+static int map_range(struct npu_vm *vm, struct npu_bo *bo, struct npu_map_range *range)
+{
+	struct npu_patience patience = { .npu = vm->npu };
+	struct npu_map_range wanted = *range;
+	int ret;
+
+	do {
+		*range = wanted;
+		ret = try_map_range(vm, bo, range);
+	} while (npu_reclaim_again(&patience, &ret));
 	return ret;
 }
 
@@ -594,15 +896,13 @@ static int map_range(struct npu_vm *vm, struct drm_gem_object *obj,
  */
 int npu_vm_map_kernel(struct npu_vm *vm, struct npu_bo *bo, u64 *va)
 {
-	struct drm_gem_object *obj = &bo->base.base;
 	struct npu_map_range range = {
-		.size = obj->size,
+		.size = bo->base.size,
 		.flags = NPU_MAP_READONLY | NPU_MAP_KERNEL,
 	};
 	int ret;
 
-	ret = map_range(vm, obj, &range);
-	drm_gpuvm_bo_deferred_cleanup(&vm->base);
+	ret = map_range(vm, bo, &range);
 	*va = range.va;
 	return ret;
 }
@@ -620,24 +920,22 @@ void npu_vm_unmap_kernel(struct npu_vm *vm, struct npu_bo *bo)
 	struct drm_gpuvm_bo *vm_bo;
 	struct drm_gpuva *map;
 
-	scoped_guard(mutex, &vm->lock) {
-		scoped_guard(mutex, &bo->base.base.gpuva.lock) {
-			vm_bo = drm_gpuvm_bo_find(&vm->base, &bo->base.base);
-			map = list_first_entry(&vm_bo->list.gpuva, struct drm_gpuva,
-					       gem.entry);
-		}
-		/* All of one mapping, so nothing remains that needs memory. */
-		drm_gpuvm_sm_unmap(&vm->base, &unmap, map->va.addr, map->va.range);
-		vm->num_kernel_maps--;
-		drm_gpuvm_bo_put_deferred(vm_bo);
+	dma_resv_lock(drm_gpuvm_resv(&vm->base), NULL);
+	scoped_guard(mutex, &bo->base.gpuva.lock) {
+		vm_bo = list_first_entry(&bo->base.gpuva.list, struct drm_gpuvm_bo,
+					 list.entry.gem);
+		map = list_first_entry(&vm_bo->list.gpuva, struct drm_gpuva, gem.entry);
 	}
+	/* All of one mapping, so nothing remains that needs memory. */
+	drm_gpuvm_sm_unmap(&vm->base, &unmap, map->va.addr, map->va.range);
+	vm->num_kernel_maps--;
+	dma_resv_unlock(drm_gpuvm_resv(&vm->base));
 	drm_gpuvm_bo_deferred_cleanup(&vm->base);
 }
 
-static int bind_map(struct npu_vm *vm, struct drm_gem_object *obj,
-		    struct drm_npu_bind_op *op)
+static int bind_map(struct npu_vm *vm, struct npu_bo *bo, struct drm_npu_bind_op *op)
 {
-	struct npu_bo *bo = to_npu_bo(obj);
+	struct drm_gem_object *obj = &bo->base;
 	struct npu_map_range range = {
 		.va = op->va,
 		.size = op->size,
@@ -656,7 +954,7 @@ static int bind_map(struct npu_vm *vm, struct drm_gem_object *obj,
 
 	if (op->flags & DRM_NPU_BIND_READONLY)
 		range.flags = NPU_MAP_READONLY;
-	ret = map_range(vm, obj, &range);
+	ret = map_range(vm, bo, &range);
 	if (!ret)
 		op->va = range.va;
 	return ret;
@@ -697,11 +995,26 @@ static int check_op(struct npu_vm *vm, const struct drm_npu_bind_op *op)
 	return check_range(vm, op);
 }
 
-static int unmap(struct npu_vm *vm, u64 va, u64 size)
+static int bind_unmap(struct npu_vm *vm, const struct drm_npu_bind_op *op)
 {
-	guard(mutex)(&vm->lock);
+	int ret;
 
-	return unmap_locked(vm, va, size);
+	ret = dma_resv_lock_interruptible(drm_gpuvm_resv(&vm->base), NULL);
+	if (ret)
+		return ret;
+	ret = unmap_locked(vm, op->va, op->size);
+	dma_resv_unlock(drm_gpuvm_resv(&vm->base));
+	drm_gpuvm_bo_deferred_cleanup(&vm->base);
+	return ret;
+}
+
+/* What was just mapped, so that there is nothing to fail for. */
+static void undo_map(struct npu_vm *vm, const struct drm_npu_bind_op *op)
+{
+	dma_resv_lock(drm_gpuvm_resv(&vm->base), NULL);
+	unmap_locked(vm, op->va, op->size);
+	dma_resv_unlock(drm_gpuvm_resv(&vm->base));
+	drm_gpuvm_bo_deferred_cleanup(&vm->base);
 }
 
 /* Does one operation; @user is where it came from. */
@@ -711,26 +1024,21 @@ static int bind_one(struct npu_vm *vm, struct drm_file *file,
 	struct drm_gem_object *obj;
 	int ret;
 
-	if (op->type == DRM_NPU_BIND_UNMAP) {
-		ret = unmap(vm, op->va, op->size);
-		drm_gpuvm_bo_deferred_cleanup(&vm->base);
-		return ret;
-	}
+	if (op->type == DRM_NPU_BIND_UNMAP)
+		return bind_unmap(vm, op);
 
 	obj = drm_gem_object_lookup(file, op->handle);
 	if (!obj)
 		return -ENOENT;
 
-	ret = bind_map(vm, obj, op);
-	drm_gpuvm_bo_deferred_cleanup(&vm->base);
+	ret = bind_map(vm, to_npu_bo(obj), op);
 	drm_gem_object_put(obj);
 	if (ret || !(op->flags & DRM_NPU_BIND_AUTO))
 		return ret;
 
 	/* An address that nobody gets to know is of no use. */
 	if (put_user(op->va, &user->va)) {
-		unmap(vm, op->va, op->size);
-		drm_gpuvm_bo_deferred_cleanup(&vm->base);
+		undo_map(vm, op);
 		return -EFAULT;
 	}
 	return 0;

@@ -3,12 +3,14 @@
 #define __NPU_VM_H__
 
 #include <linux/kref.h>
-#include <linux/mutex.h>
 #include <linux/types.h>
 
 #include <drm/drm_gpuvm.h>
 
+#include "npu_reclaim.h"
+
 struct drm_device;
+struct drm_exec;
 struct drm_file;
 struct iommu_domain;
 struct npu_bo;
@@ -21,9 +23,12 @@ struct npu_file;
  * Two reference counts: @ref counts its users and when it drops to zero
  * everything is unmapped; the one in @base counts what points to this memory,
  * mappings included.
+ *
+ * The reservation object in @base is the lock of the address space: of the
+ * mappings in @base and in @domain, and of what is said to be locked below.
  */
 struct npu_vm {
-	/** @base: what is mapped where; protected by @lock */
+	/** @base: what is mapped where; locked */
 	struct drm_gpuvm base;
 
 	/** @ref: identifiers and contexts */
@@ -35,20 +40,17 @@ struct npu_vm {
 	/** @domain: page table */
 	struct iommu_domain *domain;
 
-	/**
-	 * @lock: protects the mappings in @base and in @domain. Allocations are
-	 * allowed under it.
-	 */
-	struct mutex lock;
-
-	/** @hint: no page below it is free; protected by @lock */
+	/** @hint: no page below it is free; locked */
 	u64 hint;
 
-	/** @num_maps: mappings in @base; protected by @lock */
+	/** @num_maps: mappings in @base; locked */
 	u32 num_maps;
 
-	/** @num_kernel_maps: those of them that are the kernel's own */
+	/** @num_kernel_maps: those of them that are the kernel's own; locked */
 	u32 num_kernel_maps;
+
+	/** @reclaim: which of its buffers can be reclaimed */
+	struct npu_reclaim_vm reclaim;
 };
 
 struct npu_vm *npu_vm_lookup(struct npu_file *file, u32 id);
@@ -57,6 +59,16 @@ void npu_vm_put(struct npu_vm *vm);
 
 int npu_vm_map_kernel(struct npu_vm *vm, struct npu_bo *bo, u64 *va);
 void npu_vm_unmap_kernel(struct npu_vm *vm, struct npu_bo *bo);
+
+int npu_vm_restore_locked(struct npu_vm *vm, struct drm_exec *exec);
+
+struct npu_vm *npu_vm_of_locked(struct npu_bo *bo);
+bool npu_vm_trylock_all(struct npu_bo *bo);
+void npu_vm_unlock_all(struct npu_bo *bo);
+bool npu_vm_all_idle_locked(struct npu_bo *bo);
+void npu_vm_evict_locked(struct npu_bo *bo);
+void npu_vm_forget_evicted_locked(struct npu_bo *bo);
+void npu_vm_remember_evicted_locked(struct npu_bo *bo);
 
 struct drm_gpuva *npu_vm_find_locked(struct npu_vm *vm, u64 va, u64 size);
 u64 npu_vm_start(const struct npu_device *npu);

@@ -164,7 +164,7 @@ TEST_F(bo, unknown_flags_are_refused_one_by_one)
 	uint32_t handle;
 	int bit;
 
-	for (bit = 1; bit < 32; bit++) {
+	for (bit = 4; bit < 32; bit++) {
 		EXPECT_EQ(-EINVAL, npu_bo_create(self->e.fd, 4096, 1u << bit,
 						 0, &handle));
 	}
