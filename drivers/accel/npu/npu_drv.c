@@ -19,6 +19,7 @@
 #include "npu_device.h"
 #include "npu_drv.h"
 #include "npu_gem.h"
+#include "npu_prime.h"
 #include "npu_program.h"
 #include "npu_result.h"
 #include "npu_submit.h"
@@ -303,6 +304,8 @@ const struct drm_driver npu_drm_driver = {
 	.open = npu_open,
 	.postclose = npu_postclose,
 	.show_fdinfo = npu_show_fdinfo,
+	.gem_prime_import = npu_prime_import,
+	.gem_prime_import_sg_table = npu_prime_import_sg_table,
 	.ioctls = npu_ioctls,
 	.num_ioctls = ARRAY_SIZE(npu_ioctls),
 	.fops = &npu_fops,

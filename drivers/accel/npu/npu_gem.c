@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 #include <linux/capability.h>
+#include <linux/dma-buf.h>
 #include <linux/dma-mapping.h>
 #include <linux/dma-resv.h>
 #include <linux/pagemap.h>
@@ -17,6 +18,7 @@
 #include "npu_drv.h"
 #include "npu_gem.h"
 #include "npu_pages.h"
+#include "npu_prime.h"
 #include "npu_reclaim.h"
 #include "npu_vm.h"
 
@@ -80,21 +82,15 @@ static void npu_gem_free(struct drm_gem_object *obj)
 	struct npu_bo *bo = to_npu_bo(obj);
 
 	npu_reclaim_forget(bo);
-	npu_bo_free_pages(bo);
+	if (drm_gem_is_imported(obj))
+		drm_prime_gem_destroy(obj, bo->sgt);
+	else
+		npu_bo_free_pages(bo);
 	memlock_uncharge(&bo->memlock);
 
 	drm_gem_object_release(obj);
 	drm_gem_object_put(bo->vm_resv);
 	kfree(bo);
-}
-
-static struct dma_buf *npu_gem_export(struct drm_gem_object *obj, int flags)
-{
-	if (to_npu_bo(obj)->vm_resv) {
-		drm_dbg(obj->dev, "buffer is private to a VM\n");
-		return ERR_PTR(-EINVAL);
-	}
-	return drm_gem_prime_export(obj, flags);
 }
 
 /* Called for statistics, with no lock that would protect anything. */
@@ -112,7 +108,7 @@ static enum drm_gem_object_status npu_gem_status(struct drm_gem_object *obj)
 
 static const struct drm_gem_object_funcs npu_gem_funcs = {
 	.free = npu_gem_free,
-	.export = npu_gem_export,
+	.export = npu_prime_export,
 	.pin = npu_gem_pin,
 	.unpin = npu_gem_unpin,
 	.get_sg_table = npu_gem_get_sg_table,
@@ -301,6 +297,13 @@ int npu_ioctl_bo_create(struct drm_device *drm, void *data, struct drm_file *fil
 	return ret;
 }
 
+static u32 placement(const struct npu_bo *bo)
+{
+	if (drm_gem_is_imported(&bo->base))
+		return DRM_NPU_PLACEMENT_FOREIGN;
+	return DRM_NPU_PLACEMENT_SYSTEM;
+}
+
 static u32 residency(const struct npu_bo *bo)
 {
 	if (npu_bo_sgt(bo))
@@ -341,7 +344,7 @@ int npu_ioctl_bo_query(struct drm_device *drm, void *data, struct drm_file *file
 
 	ret = dma_resv_lock_interruptible(obj->resv, NULL);
 	if (!ret) {
-		args->placement = DRM_NPU_PLACEMENT_SYSTEM;
+		args->placement = placement(bo);
 		args->residency = residency(bo);
 		args->advice = bo->advice;
 		dma_resv_unlock(obj->resv);
@@ -396,6 +399,18 @@ static void sync_range(struct drm_gem_object *obj, struct sg_table *sgt, u64 off
 	}
 }
 
+/* What DMA_BUF_IOCTL_SYNC does; the exporter knows who else maps the buffer. */
+static int sync_import(struct dma_buf *dma_buf, u32 dir)
+{
+	int ret = 0;
+
+	if (dir & DRM_NPU_SYNC_TO_DEVICE)
+		ret = dma_buf_end_cpu_access(dma_buf, DMA_TO_DEVICE);
+	if (!ret && (dir & DRM_NPU_SYNC_FROM_DEVICE))
+		ret = dma_buf_begin_cpu_access(dma_buf, DMA_FROM_DEVICE);
+	return ret;
+}
+
 static int sync_one(const struct drm_npu_bo_sync_op *op, struct drm_gem_object *obj)
 {
 	struct npu_bo *bo = to_npu_bo(obj);
@@ -403,6 +418,8 @@ static int sync_one(const struct drm_npu_bo_sync_op *op, struct drm_gem_object *
 
 	if (!op->size || (bo->flags & DRM_NPU_BO_WC))
 		return 0;
+	if (drm_gem_is_imported(obj))
+		return sync_import(obj->import_attach->dmabuf, op->dir);
 
 	ret = dma_resv_lock_interruptible(obj->resv, NULL);
 	if (ret)
@@ -511,6 +528,11 @@ static int advise_locked(struct npu_bo *bo, struct drm_npu_bo_madvise *args)
 {
 	dma_resv_assert_held(bo->base.resv);
 
+	if (bo->exported) {
+		drm_dbg(bo->base.dev, "others use the buffer\n");
+		return -EINVAL;
+	}
+
 	bo->advice = args->advice;
 	if (bo->advice == DRM_NPU_ADVICE_DONTNEED && bo->used && !bo->sgt) {
 		/* It has been in the way once, so it goes for good. */
@@ -548,7 +570,7 @@ int npu_ioctl_bo_madvise(struct drm_device *drm, void *data, struct drm_file *fi
 	if (!obj)
 		return -ENOENT;
 
-	if (obj->dma_buf || (to_npu_bo(obj)->flags & DRM_NPU_BO_RESIDENT)) {
+	if (drm_gem_is_imported(obj) || (to_npu_bo(obj)->flags & DRM_NPU_BO_RESIDENT)) {
 		drm_dbg(drm, "buffer cannot be discarded\n");
 		ret = -EINVAL;
 		goto out;

@@ -71,6 +71,9 @@ struct npu_bo {
 	/** @purged: its content is lost, and it gets no memory until revived */
 	bool purged;
 
+	/** @exported: there is a dma-buf of it */
+	bool exported;
+
 	/** @reclaimable: it counts as &npu_reclaim.evictable */
 	bool reclaimable;
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
+#include <linux/dma-buf.h>
 #include <linux/dma-mapping.h>
 #include <linux/dma-resv.h>
 #include <linux/iosys-map.h>
@@ -353,6 +354,19 @@ const struct vm_operations_struct npu_bo_vm_ops = {
 	.close = drm_gem_vm_close,
 };
 
+static int mmap_import(struct drm_gem_object *obj, struct vm_area_struct *vma)
+{
+	int ret;
+
+	/* The exporter sets what it needs, and has a reference of its own. */
+	vma->vm_private_data = NULL;
+	vma->vm_ops = NULL;
+	ret = dma_buf_mmap(obj->import_attach->dmabuf, vma, 0);
+	if (!ret)
+		drm_gem_object_put(obj);
+	return ret;
+}
+
 /**
  * npu_gem_mmap() - &drm_gem_object_funcs.mmap
  * @obj: the buffer
@@ -362,6 +376,8 @@ const struct vm_operations_struct npu_bo_vm_ops = {
  */
 int npu_gem_mmap(struct drm_gem_object *obj, struct vm_area_struct *vma)
 {
+	if (drm_gem_is_imported(obj))
+		return mmap_import(obj, vma);
 	if (is_cow_mapping(vma->vm_flags))
 		return -EINVAL;
 
