@@ -399,13 +399,17 @@ static void sync_range(struct drm_gem_object *obj, struct sg_table *sgt, u64 off
 	}
 }
 
-/* What DMA_BUF_IOCTL_SYNC does; the exporter knows who else maps the buffer. */
+/*
+ * What DMA_BUF_IOCTL_SYNC does; the exporter knows who else maps the buffer. For
+ * some there is no end without a beginning.
+ */
 static int sync_import(struct dma_buf *dma_buf, u32 dir)
 {
 	int ret = 0;
 
 	if (dir & DRM_NPU_SYNC_TO_DEVICE)
-		ret = dma_buf_end_cpu_access(dma_buf, DMA_TO_DEVICE);
+		ret = dma_buf_begin_cpu_access(dma_buf, DMA_TO_DEVICE) ?:
+		      dma_buf_end_cpu_access(dma_buf, DMA_TO_DEVICE);
 	if (!ret && (dir & DRM_NPU_SYNC_FROM_DEVICE))
 		ret = dma_buf_begin_cpu_access(dma_buf, DMA_FROM_DEVICE);
 	return ret;
