@@ -64,6 +64,13 @@ static struct sg_table *map_for_dma(struct npu_bo *bo, struct page **pages)
 	return sgt;
 }
 
+/* What a failure has got so far must not leave even less for the next one. */
+static void forget_unused(struct npu_bo *bo)
+{
+	if (!bo->used)
+		shmem_truncate_range(file_inode(bo->base.filp), 0, (loff_t)-1);
+}
+
 /**
  * npu_bo_populate_locked() - see that a buffer has memory
  * @bo: the buffer, not imported and not purged
@@ -86,12 +93,14 @@ int npu_bo_populate_locked(struct npu_bo *bo)
 		return -ENOMEM;
 
 	pages = drm_gem_get_pages(&bo->base);
-	if (IS_ERR(pages))
+	if (IS_ERR(pages)) {
+		forget_unused(bo);
 		return PTR_ERR(pages);
-
+	}
 	sgt = map_for_dma(bo, pages);
 	if (IS_ERR(sgt)) {
 		drm_gem_put_pages(&bo->base, pages, true, false);
+		forget_unused(bo);
 		return PTR_ERR(sgt);
 	}
 
