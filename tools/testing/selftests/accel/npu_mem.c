@@ -125,9 +125,14 @@ int npu_copy(struct npu_env *e, uint32_t ctx, struct npu_cmds *c, uint64_t to,
 	     uint64_t from, uint64_t size)
 {
 	uint32_t count = (size + NPU_COPY_MAX - 1) / NPU_COPY_MAX, n;
-	struct drm_npu_task *task = calloc(count, sizeof(*task));
-	int ret = task ? 0 : -ENOMEM;
+	struct drm_npu_task *task;
+	int ret = 0;
 
+	if (count * CMD_SLOT > c->bo.size)
+		return -E2BIG;
+	task = calloc(count, sizeof(*task));
+	if (!task)
+		return -ENOMEM;
 	for (n = 0; n < count && !ret; n++) {
 		uint64_t at = n * NPU_COPY_MAX;
 		uint64_t len = size - at < NPU_COPY_MAX ? size - at :
@@ -151,7 +156,7 @@ static uint64_t pattern_word(uint64_t seed, uint64_t n)
 
 void npu_pattern_fill(void *p, size_t size, uint64_t seed)
 {
-	volatile uint64_t *word = p;
+	uint64_t *word = p;
 	size_t n;
 
 	for (n = 0; n < size / sizeof(*word); n++)
@@ -161,7 +166,7 @@ void npu_pattern_fill(void *p, size_t size, uint64_t seed)
 /* How many words are wrong */
 long npu_pattern_wrong(const void *p, size_t size, uint64_t seed)
 {
-	const volatile uint64_t *word = p;
+	const uint64_t *word = p;
 	long wrong = 0;
 	size_t n;
 
@@ -172,7 +177,7 @@ long npu_pattern_wrong(const void *p, size_t size, uint64_t seed)
 
 long npu_not_zero(const void *p, size_t size)
 {
-	const volatile uint64_t *word = p;
+	const uint64_t *word = p;
 	long wrong = 0;
 	size_t n;
 
@@ -182,6 +187,9 @@ long npu_not_zero(const void *p, size_t size)
 }
 
 static sigjmp_buf bus_jump;
+static size_t bus_at;
+static long bus_hits;
+static uint8_t bus_read __attribute__((used));
 
 static void on_bus(int sig)
 {
@@ -189,21 +197,21 @@ static void on_bus(int sig)
 	siglongjmp(bus_jump, 1);
 }
 
-/* Whether reading a byte of each page of a mapping ends in SIGBUS */
-bool npu_sigbus(const void *p, size_t size)
+/* How many pages of a mapping cannot be read, but end in SIGBUS */
+long npu_bus_errors(const void *p, size_t size)
 {
 	struct sigaction sa = { .sa_handler = on_bus }, old;
-	volatile size_t at = 0, hits = 0;
 
+	bus_hits = 0;
 	sigaction(SIGBUS, &sa, &old);
-	for (at = 0; at < size; at += 4096) {
+	for (bus_at = 0; bus_at < size; bus_at += 4096) {
 		if (sigsetjmp(bus_jump, 1))
-			hits++;
+			bus_hits++;
 		else
-			(void)*((const volatile uint8_t *)p + at);
+			bus_read += *((const uint8_t *)p + bus_at);
 	}
 	sigaction(SIGBUS, &old, NULL);
-	return hits * 4096 >= size;
+	return bus_hits;
 }
 
 /* Creates and maps a buffer for which npu_bo_new() has not enough arguments */
@@ -303,15 +311,19 @@ long npu_vmstat(const char *field)
 	return field_of("/proc/vmstat", field);
 }
 
+/* Waits as long as something changes, and a while longer */
 static bool meminfo_between(const char *field, long least, long most)
 {
-	int64_t end = npu_now_ns() + 5000000000ll;
-	long now;
+	int64_t end = npu_now_ns() + 30000000000ll;
+	long now, before = 0;
 
 	do {
 		now = npu_meminfo(field);
 		if (now >= least && now <= most)
 			return true;
+		if (now != before)
+			end = npu_now_ns() + 30000000000ll;
+		before = now;
 		npu_sleep_ms(20);
 	} while (npu_now_ns() < end);
 	printf("# %s is %ld KiB, not %ld to %ld\n", field, now, least, most);

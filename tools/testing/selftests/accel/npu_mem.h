@@ -20,7 +20,10 @@
 #define GIB	(1024 * MIB)
 
 /* No task takes longer than this many bytes do, however busy the machine is */
-#define NPU_COPY_MAX	MIB
+#define NPU_COPY_MAX	(256 * KIB)
+
+/* Command streams for whatever npu_copy() is asked to in these tests */
+#define NPU_COPY_CMDS	64
 
 /* A buffer of command streams, for tasks on any addresses */
 struct npu_cmds {
@@ -46,7 +49,7 @@ int npu_copy(struct npu_env *e, uint32_t ctx, struct npu_cmds *c, uint64_t to,
 void npu_pattern_fill(void *p, size_t size, uint64_t seed);
 long npu_pattern_wrong(const void *p, size_t size, uint64_t seed);
 long npu_not_zero(const void *p, size_t size);
-bool npu_sigbus(const void *p, size_t size);
+long npu_bus_errors(const void *p, size_t size);
 
 int npu_bo_make(int fd, const struct drm_npu_bo_create *want,
 		struct npu_bo *bo);

@@ -690,7 +690,7 @@ TEST_F(vm, a_buffer_works_in_several_vms_at_once)
 		e[n] = self->e;
 		ASSERT_EQ(0, npu_vm_create(e[n].fd, &e[n].vm));
 		ASSERT_EQ(0, npu_ctx_create(e[n].fd, e[n].vm, 0, &e[n].ctx));
-		ASSERT_EQ(0, npu_cmds_new(&e[n], &c[n], 2));
+		ASSERT_EQ(0, npu_cmds_new(&e[n], &c[n], NPU_COPY_CMDS));
 		ASSERT_EQ(0, npu_bo_new(e[n].fd, SIZE, 0, n ? e[n].vm : 0,
 					&out[n]));
 		ASSERT_EQ(0, npu_map(e[n].fd, e[n].vm, &out[n], 0));
@@ -747,7 +747,7 @@ TEST_F(vm, results_pass_from_vm_to_vm)
 	for (n = 0; n < VMS; n++) {
 		ASSERT_EQ(0, npu_vm_create(e.fd, &e.vm));
 		ASSERT_EQ(0, npu_ctx_create(e.fd, e.vm, 0, &e.ctx));
-		ASSERT_EQ(0, npu_cmds_new(&e, &c, 1));
+		ASSERT_EQ(0, npu_cmds_new(&e, &c, NPU_COPY_CMDS));
 		ASSERT_EQ(0, npu_map(e.fd, e.vm, &bo[n],
 				     DRM_NPU_BIND_READONLY));
 		ASSERT_EQ(0, npu_map(e.fd, e.vm, &bo[n + 1], 0));
@@ -766,7 +766,7 @@ TEST_F(vm, a_write_to_a_read_only_mapping_faults_where_it_went)
 	struct npu_cmds c;
 	uint32_t ctx;
 
-	ASSERT_EQ(0, npu_cmds_new(&self->e, &c, 4));
+	ASSERT_EQ(0, npu_cmds_new(&self->e, &c, NPU_COPY_CMDS));
 	ASSERT_EQ(0, npu_bo_new(self->e.fd, 16 * self->page, 0, 0, &in));
 	ASSERT_EQ(0, npu_bo_new(self->e.fd, 16 * self->page, 0, 0, &out));
 	ASSERT_EQ(0, npu_map(self->e.fd, self->e.vm, &in, 0));
@@ -811,7 +811,7 @@ TEST_F(vm, what_an_unmap_leaves_keeps_its_rights_and_pages)
 	uint32_t ctx, ro, n;
 	struct npu_cmds c;
 
-	ASSERT_EQ(0, npu_cmds_new(&self->e, &c, 4));
+	ASSERT_EQ(0, npu_cmds_new(&self->e, &c, NPU_COPY_CMDS));
 	ASSERT_EQ(0, npu_bo_new(self->e.fd, 16 * self->page, 0, 0, &src));
 	ASSERT_EQ(0, npu_bo_new(self->e.fd, 16 * self->page, 0, 0, &dst));
 	ASSERT_EQ(0, npu_map(self->e.fd, self->e.vm, &dst, 0));
@@ -864,7 +864,7 @@ TEST_F(vm, page_zero_is_never_mapped)
 	int write;
 
 	EXPECT_GE(self->e.info.va_start, self->page);
-	ASSERT_EQ(0, npu_cmds_new(&self->e, &c, 2));
+	ASSERT_EQ(0, npu_cmds_new(&self->e, &c, NPU_COPY_CMDS));
 	ASSERT_EQ(0, npu_map(self->e.fd, self->e.vm, &self->bo, 0));
 	EXPECT_GE(self->bo.va, self->page);
 	EXPECT_EQ(-EINVAL, map_pages(&self->e, self->bo.handle, 0, 1));
@@ -910,7 +910,7 @@ FIXTURE_SETUP(memory)
 	if (ret == -ENODEV)
 		SKIP(return, "no npu device");
 	ASSERT_EQ(0, ret);
-	ASSERT_EQ(0, npu_cmds_new(&self->e, &self->c, 16));
+	ASSERT_EQ(0, npu_cmds_new(&self->e, &self->c, NPU_COPY_CMDS));
 	ASSERT_EQ(0, npu_bo_new(self->e.fd, 8 * MIB, 0, 0, &self->in));
 	ASSERT_EQ(0, npu_bo_new(self->e.fd, 8 * MIB, 0, 0, &self->out));
 	ASSERT_EQ(0, npu_map(self->e.fd, self->e.vm, &self->in, 0));
@@ -1009,10 +1009,10 @@ TEST_F(memory, of_a_running_job_stays_when_the_file_goes)
 	close(dmabuf);
 
 	ASSERT_EQ(0, npu_cmds_copy(&self->e, &self->c, self->out.va,
-				   self->in.va, MIB, &one));
-	task = npu_repeat_task(&one, 256);
+				   self->in.va, NPU_COPY_MAX, &one));
+	task = npu_repeat_task(&one, 300);
 	ASSERT_NE(NULL, task);
-	fence = npu_run_to_file(&self->e, self->e.ctx, task, 256);
+	fence = npu_run_to_file(&self->e, self->e.ctx, task, 300);
 	free(task);
 	ASSERT_GE(fence, 0);
 	unmap_bo(&self->in);
@@ -1023,7 +1023,7 @@ TEST_F(memory, of_a_running_job_stays_when_the_file_goes)
 	EXPECT_EQ(0, npu_file_status(fence)) TH_LOG("too short to prove anything");
 	EXPECT_GE(npu_meminfo("Shmem"), self->shmem + 16 * 1024 - MARGIN);
 	EXPECT_EQ(NPU_DONE, npu_file_wait(fence, NPU_PATIENCE_MS));
-	EXPECT_EQ(0, npu_pattern_wrong(map, MIB, 3));
+	EXPECT_EQ(0, npu_pattern_wrong(map, NPU_COPY_MAX, 3));
 	close(fence);
 	munmap(map, 8 * MIB);
 }
@@ -1037,12 +1037,13 @@ static void run_and_wait_for_death(int ready)
 	int n;
 
 	NPU_CHECK(!npu_env_open(&e));
-	NPU_CHECK(!npu_cmds_new(&e, &c, 1));
+	NPU_CHECK(!npu_cmds_new(&e, &c, NPU_COPY_CMDS));
 	for (n = 0; n < 2; n++) {
 		NPU_CHECK(!npu_bo_new(e.fd, 32 * MIB, 0, n ? e.vm : 0, &bo[n]));
 		NPU_CHECK(!npu_map(e.fd, e.vm, &bo[n], 0));
 	}
-	NPU_CHECK(!npu_cmds_copy(&e, &c, bo[1].va, bo[0].va, MIB, &one));
+	NPU_CHECK(!npu_cmds_copy(&e, &c, bo[1].va, bo[0].va,
+				 NPU_COPY_MAX, &one));
 	task = npu_repeat_task(&one, 128);
 	NPU_CHECK(task);
 	for (n = 0; n < 16; n++)
