@@ -220,35 +220,70 @@ static bool full_nothing(struct npu_env *e, struct npu_work *w, struct full *f)
 	return true;
 }
 
+/* What calls have done so far */
+struct tally {
+	uint64_t submitted;	/* jobs */
+	uint64_t nothing;	/* calls that failed */
+	uint64_t done;		/* and that did not */
+};
+
+/* Did a call that returned @ret do all it should, or else nothing at all? */
+static bool full_check(struct npu_env *e, struct npu_work *w, struct full *f,
+		       int ret, struct tally *t)
+{
+	struct drm_npu_ctx_query q;
+
+	if (npu_ctx_query(e->fd, e->ctx, &q))
+		return false;
+	if (q.jobs_submitted == t->submitted) {
+		t->nothing++;
+		return ret && full_nothing(e, w, f);
+	}
+	/* A fault when the ids are written comes too late to go back */
+	if ((ret && ret != -EFAULT) || q.jobs_submitted != t->submitted + 3)
+		return false;
+	t->submitted += 3;
+	t->done++;
+	return full_ran(e, w, f);
+}
+
 TEST_F(nomem, submits_are_all_or_nothing)
 {
-	uint64_t done = 0, first, last = 0, nothing = 0;
 	struct drm_npu_ctx_query q;
+	struct tally t = { 0 };
 	struct full f;
+	uint64_t first;
 
 	ASSERT_EQ(0, full_make(&self->e, self->w, &f));
-	FAIL_EACH(npu_submit_ids(self->e.fd, self->e.ctx, f.job, 3, &first), {
-		ASSERT_EQ(0, npu_ctx_query(self->e.fd, self->e.ctx, &q));
-		if (q.jobs_submitted == last) {
-			EXPECT_NE(0, ret);
-			EXPECT_TRUE(full_nothing(&self->e, self->w, &f))
-				TH_LOG("failure %u", nth_);
-			nothing++;
-			continue;
-		}
-		/* A fault when the ids are written comes too late to go back */
-		EXPECT_TRUE(!ret || ret == -EFAULT);
-		EXPECT_EQ(last + 3, q.jobs_submitted);
-		EXPECT_TRUE(full_ran(&self->e, self->w, &f))
-			TH_LOG("failure %u", nth_);
-		last = q.jobs_submitted;
-		done++;
-	});
-	EXPECT_GT(nothing, 10);
-	EXPECT_GT(done, 0);
+	FAIL_EACH(npu_submit_ids(self->e.fd, self->e.ctx, f.job, 3, &first),
+		  EXPECT_TRUE(full_check(&self->e, self->w, &f, ret, &t))
+			  TH_LOG("failure %u: %d", nth_, ret));
+	EXPECT_GT(t.nothing, 10);
+	EXPECT_GT(t.done, 0);
 	ASSERT_EQ(0, npu_ctx_query(self->e.fd, self->e.ctx, &q));
-	EXPECT_EQ(3 * done, q.jobs_done);
+	EXPECT_EQ(3 * t.done, q.jobs_done);
 	EXPECT_EQ(0, q.jobs_failed);
+}
+
+/* The same when it has to bring back first what was reclaimed */
+TEST_F(nomem, submits_that_restore_are_all_or_nothing)
+{
+	struct tally t = { 0 };
+	struct full f;
+	uint64_t first;
+
+	ASSERT_EQ(0, full_make(&self->e, self->w, &f));
+	ASSERT_EQ(0, npu_shrink());
+	if (npu_bo_residency(self->e.fd, self->w[0].bo[NPU_IN].handle) !=
+	    DRM_NPU_RESIDENCY_EVICTED)
+		SKIP(return, "needs swap");
+	FAIL_EACH(npu_submit_ids(self->e.fd, self->e.ctx, f.job, 3, &first), {
+		EXPECT_TRUE(full_check(&self->e, self->w, &f, ret, &t))
+			TH_LOG("failure %u: %d", nth_, ret);
+		ASSERT_EQ(0, npu_shrink());
+	});
+	EXPECT_GT(t.nothing, 20);
+	EXPECT_GT(t.done, 0);
 }
 
 TEST_F(nomem, programs_are_made_or_not)
@@ -281,7 +316,7 @@ TEST_F(nomem, contexts_and_vms_are_made_or_not)
 
 TEST_F(nomem, buffers_are_made_or_not)
 {
-	uint32_t flags[] = { 0, DRM_NPU_BO_WC }, handle;
+	uint32_t flags[] = { 0, DRM_NPU_BO_WC, DRM_NPU_BO_RESIDENT }, handle;
 	size_t n;
 
 	for (n = 0; n < ARRAY_SIZE(flags); n++) {
