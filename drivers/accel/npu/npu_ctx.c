@@ -117,6 +117,18 @@ void npu_ctx_put(struct npu_ctx *ctx)
 }
 
 /**
+ * npu_ctx_flush() - wait until contexts that nobody uses are gone
+ * @npu: the device
+ *
+ * And with them their address spaces, and what was mapped there.
+ */
+void npu_ctx_flush(struct npu_device *npu)
+{
+	npu_job_flush(npu);
+	flush_workqueue(npu_ctx_wq);
+}
+
+/**
  * npu_ctx_lookup() - find a context
  * @file: the file that owns it
  * @id: its identifier
@@ -189,8 +201,7 @@ static struct npu_ctx *npu_ctx_create(struct npu_file *file, struct npu_vm *vm,
 	ret = join_file(ctx, file);
 	if (ret == -ENOSPC) {
 		/* The last steps of one that was destroyed may be under way. */
-		npu_job_flush(npu);
-		flush_workqueue(npu_ctx_wq);
+		npu_ctx_flush(npu);
 		ret = join_file(ctx, file);
 	}
 	if (ret)

@@ -85,6 +85,7 @@ struct npu_ctx {
 struct npu_ctx *npu_ctx_lookup(struct npu_file *file, u32 id);
 struct npu_ctx *npu_ctx_get(struct npu_ctx *ctx);
 void npu_ctx_put(struct npu_ctx *ctx);
+void npu_ctx_flush(struct npu_device *npu);
 void npu_ctx_close_all(struct npu_file *file);
 void npu_ctx_describe(struct drm_npu_device_info *info);
 

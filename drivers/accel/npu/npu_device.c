@@ -21,6 +21,7 @@
 #include "npu_drv.h"
 #include "npu_gem.h"
 #include "npu_ip.h"
+#include "npu_place.h"
 #include "npu_vm.h"
 
 /**
@@ -285,6 +286,10 @@ int npu_device_init(struct npu_device *npu, const struct npu_ip *ip)
 
 	npu->ip = ip;
 	npu_sram_init(&npu->sram);
+	ret = npu_place_init(npu);
+	if (ret)
+		return ret;
+
 	ret = drmm_mutex_init(&npu->drm, &npu->bind_lock);
 	if (ret)
 		return ret;
@@ -452,8 +457,7 @@ static void npu_facade_remove(struct platform_device *pdev)
 
 	if (npu->registered)
 		drm_dev_unplug(&npu->drm);
-	npu_sram_close(&npu->sram);
-	npu_sram_wait_empty(&npu->sram);
+	npu_place_fini(npu);
 }
 
 static struct platform_driver npu_facade_driver = {

@@ -8,6 +8,7 @@
 
 #include <drm/drm_device.h>
 
+#include "npu_place.h"
 #include "npu_reclaim.h"
 #include "npu_sched.h"
 #include "npu_sram.h"
@@ -60,6 +61,9 @@ struct npu_device {
 
 	/** @sram: on-chip memory, if there is any */
 	struct npu_sram sram;
+
+	/** @place: which buffers are in there */
+	struct npu_place place;
 
 	/** @reclaim: memory that the system can have back */
 	struct npu_reclaim reclaim;

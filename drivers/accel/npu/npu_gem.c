@@ -18,6 +18,7 @@
 #include "npu_drv.h"
 #include "npu_gem.h"
 #include "npu_pages.h"
+#include "npu_place.h"
 #include "npu_prime.h"
 #include "npu_reclaim.h"
 #include "npu_vm.h"
@@ -81,6 +82,7 @@ static void npu_gem_free(struct drm_gem_object *obj)
 {
 	struct npu_bo *bo = to_npu_bo(obj);
 
+	npu_place_free(bo);
 	npu_reclaim_forget(bo);
 	if (drm_gem_is_imported(obj))
 		drm_prime_gem_destroy(obj, bo->sgt);
@@ -99,7 +101,7 @@ static enum drm_gem_object_status npu_gem_status(struct drm_gem_object *obj)
 	struct npu_bo *bo = to_npu_bo(obj);
 	enum drm_gem_object_status status = 0;
 
-	if (READ_ONCE(bo->sgt))
+	if (READ_ONCE(bo->sgt) || READ_ONCE(bo->sram))
 		status |= DRM_GEM_OBJECT_RESIDENT;
 	if (READ_ONCE(bo->advice) == DRM_NPU_ADVICE_DONTNEED)
 		status |= DRM_GEM_OBJECT_PURGEABLE;
@@ -243,12 +245,34 @@ void npu_bo_put(struct npu_bo *bo)
 		drm_gem_object_put(&bo->base);
 }
 
+static int check_place(const struct drm_npu_bo_create *args)
+{
+	const u32 excluded = DRM_NPU_BO_SRAM_PREFERRED | DRM_NPU_BO_RESIDENT;
+
+	if ((args->flags & DRM_NPU_BO_SRAM) && (args->flags & excluded))
+		return -EINVAL;
+	if (!(args->flags & DRM_NPU_BO_SRAM_PREFERRED))
+		return args->priority ? -EINVAL : 0;
+
+	if (!args->vm_id || args->priority < DRM_NPU_PRIORITY_LOW ||
+	    args->priority > DRM_NPU_PRIORITY_HIGH)
+		return -EINVAL;
+	if (args->priority > DRM_NPU_PRIORITY_NORMAL && !capable(CAP_SYS_NICE))
+		return -EACCES;
+	return 0;
+}
+
 static int check_create(struct npu_device *npu, const struct drm_npu_bo_create *args)
 {
-	const u32 flags = DRM_NPU_BO_WC | DRM_NPU_BO_RESIDENT;
+	const u32 flags = DRM_NPU_BO_WC | DRM_NPU_BO_RESIDENT | DRM_NPU_BO_SRAM |
+			  DRM_NPU_BO_SRAM_PREFERRED;
+	int ret;
 
-	if ((args->flags & ~flags) || args->priority || !args->size)
+	if ((args->flags & ~flags) || !args->size)
 		return -EINVAL;
+	ret = check_place(args);
+	if (ret)
+		return ret;
 	if (args->size > npu_vm_end(npu) - npu_vm_start(npu)) {
 		drm_dbg(&npu->drm, "buffer of %#llx bytes is too large\n", args->size);
 		return -E2BIG;
@@ -287,13 +311,20 @@ int npu_ioctl_bo_create(struct drm_device *drm, void *data, struct drm_file *fil
 						 args->vm_id);
 	else
 		bo = npu_bo_create(npu, args->size, args->flags, vm, args->vm_id);
-	npu_vm_put(vm);
-	if (IS_ERR(bo))
-		return PTR_ERR(bo);
+	if (IS_ERR(bo)) {
+		ret = PTR_ERR(bo);
+		goto out;
+	}
 
-	args->size = bo->base.size;
-	ret = drm_gem_handle_create(file, &bo->base, &args->handle);
+	bo->place.priority = args->priority;
+	ret = npu_place_create(bo, vm);
+	if (!ret) {
+		args->size = bo->base.size;
+		ret = drm_gem_handle_create(file, &bo->base, &args->handle);
+	}
 	npu_bo_put(bo);
+out:
+	npu_vm_put(vm);
 	return ret;
 }
 
@@ -301,6 +332,8 @@ static u32 placement(const struct npu_bo *bo)
 {
 	if (drm_gem_is_imported(&bo->base))
 		return DRM_NPU_PLACEMENT_FOREIGN;
+	if (bo->sram)
+		return DRM_NPU_PLACEMENT_SRAM;
 	return DRM_NPU_PLACEMENT_SYSTEM;
 }
 
@@ -340,7 +373,7 @@ int npu_ioctl_bo_query(struct drm_device *drm, void *data, struct drm_file *file
 	args->size = obj->size;
 	args->mmap_offset = drm_vma_node_offset_addr(&obj->vma_node);
 	args->vm_id = bo->vm_id;
-	args->priority = 0;
+	args->priority = bo->place.priority;
 
 	ret = dma_resv_lock_interruptible(obj->resv, NULL);
 	if (!ret) {
@@ -420,7 +453,7 @@ static int sync_one(const struct drm_npu_bo_sync_op *op, struct drm_gem_object *
 	struct npu_bo *bo = to_npu_bo(obj);
 	int ret;
 
-	if (!op->size || (bo->flags & DRM_NPU_BO_WC))
+	if (!op->size || npu_bo_is_wc(bo))
 		return 0;
 	if (drm_gem_is_imported(obj))
 		return sync_import(obj->import_attach->dmabuf, op->dir);
@@ -563,6 +596,8 @@ static int advise_locked(struct npu_bo *bo, struct drm_npu_bo_madvise *args)
  */
 int npu_ioctl_bo_madvise(struct drm_device *drm, void *data, struct drm_file *file)
 {
+	const u32 stays = DRM_NPU_BO_RESIDENT | DRM_NPU_BO_SRAM |
+			  DRM_NPU_BO_SRAM_PREFERRED;
 	struct drm_npu_bo_madvise *args = data;
 	struct drm_gem_object *obj;
 	int ret;
@@ -574,7 +609,7 @@ int npu_ioctl_bo_madvise(struct drm_device *drm, void *data, struct drm_file *fi
 	if (!obj)
 		return -ENOENT;
 
-	if (drm_gem_is_imported(obj) || (to_npu_bo(obj)->flags & DRM_NPU_BO_RESIDENT)) {
+	if (drm_gem_is_imported(obj) || (to_npu_bo(obj)->flags & stays)) {
 		drm_dbg(drm, "buffer cannot be discarded\n");
 		ret = -EINVAL;
 		goto out;

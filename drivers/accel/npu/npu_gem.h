@@ -5,10 +5,14 @@
 #include <linux/types.h>
 
 #include <drm/drm_gem.h>
+#include <drm/npu_accel.h>
+
+#include "npu_place.h"
 
 struct drm_device;
 struct drm_file;
 struct npu_device;
+struct npu_sram_mem;
 struct npu_vm;
 struct page;
 struct sg_table;
@@ -39,6 +43,9 @@ struct npu_bo {
 
 	/** @sgt: the same memory, or the exporter's, mapped for the NPU */
 	struct sg_table *sgt;
+
+	/** @sram: on-chip memory, when it is there; @pages are not used then */
+	struct npu_sram_mem *sram;
 
 	/** @vaddr: where the kernel has it mapped */
 	void *vaddr;
@@ -77,6 +84,9 @@ struct npu_bo {
 	/** @reclaimable: it counts as &npu_reclaim.evictable */
 	bool reclaimable;
 
+	/** @place: where it would like to be */
+	struct npu_place_bo place;
+
 	/** @memlock: what it counts against RLIMIT_MEMLOCK */
 	struct npu_memlock memlock;
 };
@@ -90,6 +100,20 @@ struct npu_bo {
 static inline struct npu_bo *to_npu_bo(struct drm_gem_object *obj)
 {
 	return container_of(obj, struct npu_bo, base);
+}
+
+/**
+ * npu_bo_is_wc() - how does the CPU see a buffer?
+ * @bo: the buffer
+ *
+ * On-chip memory is not cached. A buffer that comes and goes there is mapped the
+ * same way wherever it is.
+ *
+ * Return: true if it is mapped write-combined, false if it is cached.
+ */
+static inline bool npu_bo_is_wc(const struct npu_bo *bo)
+{
+	return bo->flags & (DRM_NPU_BO_WC | DRM_NPU_BO_SRAM | DRM_NPU_BO_SRAM_PREFERRED);
 }
 
 struct npu_bo *npu_bo_create_kernel(struct npu_device *npu, struct npu_vm *vm,

@@ -87,8 +87,11 @@ int npu_bo_populate_locked(struct npu_bo *bo)
 
 	dma_resv_assert_held(bo->base.resv);
 
-	if (bo->sgt)
+	if (bo->sgt || bo->sram)
 		return 0;
+	/* On-chip memory that is gone was taken away with the device. */
+	if (bo->flags & DRM_NPU_BO_SRAM)
+		return -ENODEV;
 	if (!npu_reclaim_has_room(npu, bo->base.size >> PAGE_SHIFT, NULL))
 		return -ENOMEM;
 
@@ -121,7 +124,7 @@ static void put_pages(struct npu_bo *bo, bool keep_content)
 	 * Unmapping invalidates the cache, as it has to after what the NPU may
 	 * have written. What the CPU has written has to leave it before.
 	 */
-	if (keep_content && !(bo->flags & DRM_NPU_BO_WC))
+	if (keep_content && !npu_bo_is_wc(bo))
 		dma_sync_sgtable_for_device(dev, bo->sgt, DMA_TO_DEVICE);
 	dma_unmap_sgtable(dev, bo->sgt, DMA_BIDIRECTIONAL, 0);
 	sg_free_table(bo->sgt);
@@ -216,7 +219,7 @@ void npu_bo_unpin_locked(struct npu_bo *bo)
 
 static pgprot_t page_prot(const struct npu_bo *bo, pgprot_t prot)
 {
-	return bo->flags & DRM_NPU_BO_WC ? pgprot_writecombine(prot) : prot;
+	return npu_bo_is_wc(bo) ? pgprot_writecombine(prot) : prot;
 }
 
 static void *vmap_locked(struct npu_bo *bo)
@@ -286,7 +289,12 @@ void npu_bo_vunmap(struct npu_bo *bo)
 
 static unsigned long page_pfn(const struct npu_bo *bo, pgoff_t page)
 {
-	return page_to_pfn(bo->pages[page]);
+	phys_addr_t phys;
+
+	if (!bo->sram)
+		return page_to_pfn(bo->pages[page]);
+	npu_sram_page(bo->sram, page, &phys);
+	return PHYS_PFN(phys);
 }
 
 /* The page that is asked for, and neighbours for which it costs little more. */

@@ -3,6 +3,7 @@
 #define __NPU_PAGES_H__
 
 #include "npu_gem.h"
+#include "npu_sram.h"
 
 struct iosys_map;
 struct vm_area_struct;
@@ -18,7 +19,7 @@ extern const struct vm_operations_struct npu_bo_vm_ops;
  */
 static inline struct sg_table *npu_bo_sgt(const struct npu_bo *bo)
 {
-	return bo->sgt;
+	return bo->sram ? &bo->sram->sgt : bo->sgt;
 }
 
 int npu_bo_populate_locked(struct npu_bo *bo);

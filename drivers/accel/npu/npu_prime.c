@@ -40,7 +40,7 @@ static int begin_cpu_access(struct dma_buf *dma_buf, enum dma_data_direction dir
 	struct npu_bo *bo = to_npu_bo(obj);
 	int ret;
 
-	if (bo->flags & DRM_NPU_BO_WC)
+	if (npu_bo_is_wc(bo))
 		return 0;
 
 	ret = dma_resv_lock_interruptible(obj->resv, NULL);
@@ -58,7 +58,7 @@ static int end_cpu_access(struct dma_buf *dma_buf, enum dma_data_direction dir)
 	struct npu_bo *bo = to_npu_bo(obj);
 	int ret;
 
-	if (bo->flags & DRM_NPU_BO_WC)
+	if (npu_bo_is_wc(bo))
 		return 0;
 
 	ret = dma_resv_lock_interruptible(obj->resv, NULL);
@@ -115,6 +115,10 @@ struct dma_buf *npu_prime_export(struct drm_gem_object *obj, int flags)
 	struct dma_buf *dma_buf;
 	int ret;
 
+	if (bo->flags & DRM_NPU_BO_SRAM) {
+		drm_dbg(obj->dev, "buffer is in on-chip memory\n");
+		return ERR_PTR(-EINVAL);
+	}
 	if (bo->vm_resv) {
 		drm_dbg(obj->dev, "buffer is private to a VM\n");
 		return ERR_PTR(-EINVAL);

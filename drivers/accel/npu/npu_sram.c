@@ -448,7 +448,7 @@ static u64 movable_locked(struct npu_sram *sram, s32 priority)
  * npu_sram_fits() - is there room, or can it be made?
  * @sram: the on-chip memory
  * @size: bytes wanted
- * @priority: how important it is, or NPU_SRAM_PINNED
+ * @priority: how important it is, or NPU_SRAM_NONE if nobody makes room for it
  *
  * Return: true when there is that much that is free or less important.
  */
@@ -475,18 +475,23 @@ void npu_sram_forget_tries(struct npu_sram *sram)
 }
 EXPORT_SYMBOL_IF_KUNIT(npu_sram_forget_tries);
 
+static u64 last_use(const struct npu_sram_mem *mem)
+{
+	return mem->last_use ? READ_ONCE(*mem->last_use) : 0;
+}
+
 static bool better_victim(const struct npu_sram_mem *mem,
 			  const struct npu_sram_mem *best)
 {
 	if (!best || mem->priority != best->priority)
 		return !best || mem->priority < best->priority;
-	return READ_ONCE(*mem->last_use) < READ_ONCE(*best->last_use);
+	return last_use(mem) < last_use(best);
 }
 
 /**
  * npu_sram_victim() - choose who has to make room
  * @sram: the on-chip memory
- * @priority: for something of this priority, or NPU_SRAM_PINNED
+ * @priority: for something of this priority, or NPU_SRAM_ALL for everybody
  * @hold: keeps an owner, or says that it goes away by itself
  *
  * The least important one, and among those the one that did not use its memory

@@ -20,7 +20,10 @@ struct gen_pool;
 #define NPU_SRAM_MAX_POOLS	8
 
 /* &npu_sram_mem.priority of memory that its owner does not give up */
-#define NPU_SRAM_PINNED		S32_MAX
+#define NPU_SRAM_PINNED		(S32_MAX - 1)
+/* A priority above that of all memory, and one that is below */
+#define NPU_SRAM_ALL		S32_MAX
+#define NPU_SRAM_NONE		S32_MIN
 
 /**
  * struct npu_sram - on-chip memory of a device

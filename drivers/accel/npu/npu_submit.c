@@ -17,6 +17,7 @@
 #include "npu_gem.h"
 #include "npu_ip.h"
 #include "npu_job.h"
+#include "npu_place.h"
 #include "npu_program.h"
 #include "npu_reclaim.h"
 #include "npu_submit.h"
@@ -519,6 +520,8 @@ static int lock_all(struct npu_submit *submit)
 			ret = lock_buffers(submit, &submit->jobs[i]);
 			drm_exec_retry_on_contention(exec);
 		}
+		if (!ret)
+			ret = npu_place_return_locked(submit->ctx->vm);
 		if (!ret)
 			ret = npu_vm_restore_locked(submit->ctx->vm, exec);
 		drm_exec_retry_on_contention(exec);

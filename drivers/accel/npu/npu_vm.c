@@ -18,6 +18,7 @@
 #include "npu_gem.h"
 #include "npu_ip.h"
 #include "npu_pages.h"
+#include "npu_place.h"
 #include "npu_vm.h"
 
 /**
@@ -669,6 +670,7 @@ static struct npu_vm *npu_vm_create(struct npu_device *npu)
 		       npu_vm_start(npu), npu_vm_end(npu) - npu_vm_start(npu), 0, 0,
 		       &npu_vm_ops);
 	drm_gem_object_put(resv);
+	npu_place_vm_init(vm);
 	npu_reclaim_vm_add(vm);
 	return vm;
 

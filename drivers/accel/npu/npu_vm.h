@@ -7,6 +7,7 @@
 
 #include <drm/drm_gpuvm.h>
 
+#include "npu_place.h"
 #include "npu_reclaim.h"
 
 struct drm_device;
@@ -48,6 +49,9 @@ struct npu_vm {
 
 	/** @num_kernel_maps: those of them that are the kernel's own; locked */
 	u32 num_kernel_maps;
+
+	/** @place: which of its buffers want to be in on-chip memory */
+	struct npu_place_vm place;
 
 	/** @reclaim: which of its buffers can be reclaimed */
 	struct npu_reclaim_vm reclaim;

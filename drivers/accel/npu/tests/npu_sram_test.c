@@ -305,6 +305,10 @@ static void test_fits(struct kunit *test)
 					       DRM_NPU_PRIORITY_NORMAL));
 	KUNIT_EXPECT_FALSE(test, npu_sram_fits(&w->s, (PAGES - 11) * PAGE_SIZE,
 					       DRM_NPU_PRIORITY_LOW));
+	KUNIT_EXPECT_TRUE(test, npu_sram_fits(&w->s, (PAGES - 12) * PAGE_SIZE,
+					      NPU_SRAM_NONE));
+	KUNIT_EXPECT_FALSE(test, npu_sram_fits(&w->s, (PAGES - 11) * PAGE_SIZE,
+					       NPU_SRAM_NONE));
 }
 
 static bool hold(void *owner)
@@ -344,6 +348,8 @@ static void test_victims(struct kunit *test)
 	KUNIT_EXPECT_PTR_EQ(test, npu_sram_victim(&w->s, NPU_SRAM_PINNED, hold),
 			    &w->mem[4]);
 	KUNIT_EXPECT_NULL(test, npu_sram_victim(&w->s, NPU_SRAM_PINNED, hold));
+	KUNIT_EXPECT_PTR_EQ(test, npu_sram_victim(&w->s, NPU_SRAM_ALL, hold),
+			    &w->mem[0]);
 
 	/* Nobody makes room for his like. */
 	npu_sram_forget_tries(&w->s);
