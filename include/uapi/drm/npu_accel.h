@@ -268,7 +268,7 @@ struct drm_npu_clock_info {
 /**
  * define DRM_NPU_BO_WC - CPU mappings are write-combined instead of cached
  *
- * On-chip memory is always mapped write-combined.
+ * So are those of buffers that are, or may be, in on-chip memory.
  */
 #define DRM_NPU_BO_WC		(1 << 0)
 /**
