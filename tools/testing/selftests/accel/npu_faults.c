@@ -551,7 +551,7 @@ TEST_F_TIMEOUT(faults, random_streams_harm_themselves_only, 600)
 	for (n = 0; n < CULPRITS; n++) {
 		ASSERT_EQ(0, culprit_open(&c[n]));
 	}
-	for (seed = 0; seed < 42; seed += CULPRITS) {
+	for (seed = 0; seed < 30; seed += CULPRITS) {
 		for (n = 0; n < CULPRITS; n++) {
 			ASSERT_EQ(0, culprit_run_stream(&c[n], seed + n));
 		}
@@ -575,7 +575,7 @@ TEST_F_TIMEOUT(faults, random_values_harm_themselves_only, 600)
 	for (n = 0; n < CULPRITS; n++) {
 		ASSERT_EQ(0, culprit_open(&c[n]));
 	}
-	for (seed = 0; seed < 24; seed += CULPRITS) {
+	for (seed = 0; seed < 18; seed += CULPRITS) {
 		for (n = 0; n < CULPRITS; n++) {
 			ASSERT_EQ(0, culprit_run_program(&c[n], seed + n));
 		}
