@@ -333,40 +333,46 @@ static struct npu_bo *next_waiting_locked(struct npu_vm *vm)
 	return NULL;
 }
 
-/*
- * Takes on-chip memory for a buffer that waits for it, if there is some that is
- * free or whose owner can leave at once.
- */
-static struct npu_sram_mem *take_room_locked(struct npu_bo *bo, bool *again)
+/* Makes room for a buffer of those who can leave at once; says if others may. */
+static int make_room_locked(struct npu_bo *bo, bool *again)
 {
-	struct npu_device *npu = to_npu_device(bo->base.dev);
-	struct npu_sram *sram = &npu->sram;
-	struct npu_sram_mem *mem;
+	struct npu_sram *sram = &to_npu_device(bo->base.dev)->sram;
 	struct npu_bo *other;
-	int ret;
 
 	dma_resv_assert_held(bo->base.resv);
-	lockdep_assert_held(&npu->place.room);
-
-	if (!npu_sram_fits(sram, bo->base.size, bo->place.priority))
-		return NULL;
 
 	npu_sram_forget_tries(sram);
 	while (!npu_sram_fits(sram, bo->base.size, NPU_SRAM_NONE)) {
 		other = npu_sram_victim(sram, bo->place.priority, hold_bo);
 		if (!other)
-			return NULL;
+			return -ENOSPC;
 		/* Those of the same VM are busy with the same jobs. */
 		if (other->base.resv != bo->base.resv && !try_to_leave(other))
 			*again = true;
 		npu_bo_put(other);
 	}
+	return 0;
+}
 
-	mem = npu_sram_alloc(sram, bo->base.size, bo, bo->place.priority,
+/* On-chip memory for a buffer that waits for it, or NULL. */
+static struct npu_sram_mem *take_room_locked(struct npu_bo *bo, bool *again)
+{
+	struct npu_device *npu = to_npu_device(bo->base.dev);
+	struct npu_sram_mem *mem;
+	int ret;
+
+	lockdep_assert_held(&npu->place.room);
+
+	if (!npu_sram_fits(&npu->sram, bo->base.size, bo->place.priority))
+		return NULL;
+
+	mem = npu_sram_alloc(&npu->sram, bo->base.size, bo, bo->place.priority,
 			     &bo->place.vm->reclaim.used);
 	if (IS_ERR(mem))
 		return NULL;
-	ret = npu_sram_fill(mem);
+	ret = make_room_locked(bo, again);
+	if (!ret)
+		ret = npu_sram_fill(mem);
 	if (ret) {
 		npu_sram_free(mem);
 		return NULL;
