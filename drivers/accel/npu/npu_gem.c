@@ -92,6 +92,8 @@ static void npu_gem_free(struct drm_gem_object *obj)
 
 	drm_gem_object_release(obj);
 	drm_gem_object_put(bo->vm_resv);
+	if (bo->vm)
+		drm_gpuvm_put(&bo->vm->base);
 	kfree(bo);
 }
 
@@ -162,6 +164,8 @@ static struct npu_bo *npu_bo_create(struct npu_device *npu, u64 size, u32 flags,
 	if (vm) {
 		bo->vm_resv = drm_gpuvm_resv_obj(&vm->base);
 		drm_gem_object_get(bo->vm_resv);
+		bo->vm = vm;
+		drm_gpuvm_get(&vm->base);
 		bo->vm_id = vm_id;
 		bo->base.resv = bo->vm_resv->resv;
 	}
@@ -215,7 +219,7 @@ static struct npu_bo *npu_bo_create_locked_memory(struct npu_device *npu, u64 si
 struct npu_bo *npu_bo_create_kernel(struct npu_device *npu, struct npu_vm *vm,
 				    u64 size)
 {
-	struct npu_patience patience = { .npu = npu };
+	struct npu_patience patience = { .npu = npu, .pages = size >> PAGE_SHIFT };
 	struct npu_bo *bo;
 	int ret;
 

@@ -63,6 +63,9 @@ struct npu_bo {
 	 */
 	struct drm_gem_object *vm_resv;
 
+	/** @vm: that VM; a reference to its memory and not as a user */
+	struct npu_vm *vm;
+
 	/** @vm_id: identifier of that VM, or zero */
 	u32 vm_id;
 

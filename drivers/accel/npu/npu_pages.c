@@ -92,7 +92,7 @@ int npu_bo_populate_locked(struct npu_bo *bo)
 	/* On-chip memory that is gone was taken away with the device. */
 	if (bo->flags & DRM_NPU_BO_SRAM)
 		return -ENODEV;
-	if (!npu_reclaim_has_room(npu, bo->base.size >> PAGE_SHIFT, NULL))
+	if (!npu_reclaim_has_room(npu, bo->base.size >> PAGE_SHIFT, bo->vm))
 		return -ENOMEM;
 
 	pages = drm_gem_get_pages(&bo->base);
@@ -352,7 +352,10 @@ static int try_fault(struct npu_bo *bo, struct vm_fault *vmf, vm_fault_t *fault)
 static vm_fault_t npu_bo_fault(struct vm_fault *vmf)
 {
 	struct drm_gem_object *obj = vmf->vma->vm_private_data;
-	struct npu_patience patience = { .npu = to_npu_device(obj->dev) };
+	struct npu_patience patience = {
+		.npu = to_npu_device(obj->dev),
+		.pages = obj->size >> PAGE_SHIFT,
+	};
 	vm_fault_t fault = VM_FAULT_SIGBUS;
 	int ret;
 

@@ -39,7 +39,7 @@
 #define NPU_RECLAIM_WAIT_MS	20
 
 /* How long somebody tries to get memory that others have */
-#define NPU_RECLAIM_PATIENCE_MS	1000
+#define NPU_RECLAIM_PATIENCE_MS	2000
 
 static bool is_reclaimable(const struct npu_bo *bo)
 {
@@ -49,17 +49,15 @@ static bool is_reclaimable(const struct npu_bo *bo)
 static struct drm_gem_lru *choose_lru(struct npu_bo *bo)
 {
 	struct npu_reclaim *reclaim = &to_npu_device(bo->base.dev)->reclaim;
-	struct npu_vm *vm;
 
 	if (!is_reclaimable(bo))
 		return NULL;
 	if (bo->advice == DRM_NPU_ADVICE_DONTNEED)
 		return &reclaim->discardable;
 
-	vm = npu_vm_of_locked(bo);
-	if (!vm)
-		return &reclaim->unbound;
-	return bo->vm_resv ? &vm->reclaim.buffers : &reclaim->shared;
+	if (bo->vm)
+		return &bo->vm->reclaim.buffers;
+	return npu_vm_maps(bo) ? &reclaim->shared : &reclaim->unbound;
 }
 
 static void count(struct npu_bo *bo, bool reclaimable)
@@ -107,7 +105,7 @@ void npu_reclaim_forget(struct npu_bo *bo)
  * npu_reclaim_has_room() - is there a chance to get memory?
  * @npu: the device
  * @pages: how much
- * @vm: a VM whose buffers cannot make room for it, or NULL
+ * @vm: a VM that is locked, so that its buffers cannot make room; or NULL
  *
  * An allocation that is bound to fail would empty the machine first, and
  * somebody else's would then be the one that has somebody killed.
@@ -125,55 +123,6 @@ bool npu_reclaim_has_room(struct npu_device *npu, long pages, struct npu_vm *vm)
 		swappable -= READ_ONCE(vm->reclaim.buffers.count);
 	return pages <= si_mem_available() + READ_ONCE(reclaim->discardable.count) +
 			min(swappable, get_nr_swap_pages());
-}
-
-static void give_up(struct npu_patience *patience)
-{
-	if (patience->alone)
-		mutex_unlock(&patience->npu->reclaim.last_resort);
-	patience->alone = false;
-}
-
-/**
- * npu_reclaim_again() - is it worth another try?
- * @patience: all zero but for the device when it begins
- * @ret: what came of the last try, which has unlocked everything
- *
- * When several restore what they need at the same time, each keeps from the
- * others what it has got so far, and all may fail although there is enough for
- * any one of them. So who fails tries again, one at a time, until what the
- * others use becomes free.
- *
- * Return: true if the caller is to try again. If not, @ret may have become
- * -EINTR.
- */
-bool npu_reclaim_again(struct npu_patience *patience, int *ret)
-{
-	struct mutex *lock = &patience->npu->reclaim.last_resort;
-
-	if (*ret != -ENOMEM) {
-		give_up(patience);
-		return false;
-	}
-	if (!patience->alone) {
-		if (mutex_lock_interruptible(lock)) {
-			*ret = -EINTR;
-			return false;
-		}
-		patience->alone = true;
-		patience->deadline = jiffies + msecs_to_jiffies(NPU_RECLAIM_PATIENCE_MS);
-		return true;
-	}
-	if (time_after(jiffies, patience->deadline)) {
-		give_up(patience);
-		return false;
-	}
-	if (msleep_interruptible(NPU_RECLAIM_WAIT_MS)) {
-		*ret = -EINTR;
-		give_up(patience);
-		return false;
-	}
-	return true;
 }
 
 /**
@@ -203,7 +152,7 @@ void npu_reclaim_vm_used(struct npu_vm *vm)
 
 /**
  * npu_reclaim_vm_remove() - a VM goes
- * @vm: the VM, in which nothing is mapped any more
+ * @vm: the VM, of which nothing is left
  */
 void npu_reclaim_vm_remove(struct npu_vm *vm)
 {
@@ -333,6 +282,57 @@ static unsigned long scan_busy(struct npu_device *npu, unsigned long pages)
 	if (freed < pages)
 		freed += scan_lru(npu, &npu->reclaim.shared, pages - freed);
 	return freed;
+}
+
+static void give_up(struct npu_patience *patience)
+{
+	if (patience->alone)
+		mutex_unlock(&patience->npu->reclaim.last_resort);
+	patience->alone = false;
+}
+
+/**
+ * npu_reclaim_again() - is it worth another try?
+ * @patience: as the caller has set it up, with the device and the pages
+ * @ret: what came of the last try, which has unlocked everything
+ *
+ * When several restore what they need at the same time, each keeps from the
+ * others what it has got so far, and all may fail although there is enough for
+ * any one of them. So who fails tries again, one at a time, until what the
+ * others use becomes free. What it had locked itself, and so kept from being
+ * reclaimed, is reclaimed here.
+ *
+ * Return: true if the caller is to try again. If not, @ret may have become
+ * -EINTR.
+ */
+bool npu_reclaim_again(struct npu_patience *patience, int *ret)
+{
+	struct mutex *lock = &patience->npu->reclaim.last_resort;
+
+	if (*ret != -ENOMEM) {
+		give_up(patience);
+		return false;
+	}
+	if (!patience->alone) {
+		if (mutex_lock_interruptible(lock)) {
+			*ret = -EINTR;
+			return false;
+		}
+		patience->alone = true;
+		patience->deadline = jiffies + msecs_to_jiffies(NPU_RECLAIM_PATIENCE_MS);
+	}
+	if (time_after(jiffies, patience->deadline)) {
+		give_up(patience);
+		return false;
+	}
+	if (patience->pages && scan_idle(patience->npu, patience->pages))
+		return true;
+	if (msleep_interruptible(NPU_RECLAIM_WAIT_MS)) {
+		*ret = -EINTR;
+		give_up(patience);
+		return false;
+	}
+	return true;
 }
 
 static unsigned long npu_reclaim_count(struct shrinker *shrinker,

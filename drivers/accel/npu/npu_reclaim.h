@@ -26,10 +26,10 @@ struct npu_reclaim {
 	/** @discardable: buffers whose content is not needed */
 	struct drm_gem_lru discardable;
 
-	/** @unbound: buffers that only the CPU has used so far */
+	/** @unbound: buffers private to no VM that only the CPU has used so far */
 	struct drm_gem_lru unbound;
 
-	/** @shared: buffers that are mapped and private to no VM */
+	/** @shared: buffers private to no VM that are mapped */
 	struct drm_gem_lru shared;
 
 	/** @vms: VMs with their private buffers, last used last */
@@ -52,6 +52,9 @@ struct npu_patience {
 	/** @npu: the device */
 	struct npu_device *npu;
 
+	/** @pages: what to reclaim before the next try */
+	unsigned long pages;
+
 	/** @alone: it holds &npu_reclaim.last_resort */
 	bool alone;
 
@@ -65,7 +68,7 @@ struct npu_patience {
  * Protected by &drm_device.gem_lru_mutex.
  */
 struct npu_reclaim_vm {
-	/** @buffers: private buffers that are mapped in it */
+	/** @buffers: private buffers */
 	struct drm_gem_lru buffers;
 
 	/** @node: in &npu_reclaim.vms */

@@ -170,18 +170,12 @@ static int step_unmap(struct drm_gpuva_op *op, void *priv)
 {
 	struct npu_vm_unmap *unmap = priv;
 	struct drm_gpuva *va = op->unmap.va;
-	struct npu_bo *bo = to_npu_bo(va->gem.obj);
 
 	unmap_range(unmap->vm, va, va->va.addr, va->va.range);
 	drm_gpuva_unmap(&op->unmap);
-	/* What was the last mapping keeps the buffer until the cleanup. */
 	drm_gpuva_unlink_defer(va);
 	kfree(va);
 	unmap->vm->num_maps--;
-
-	/* A shared one is not locked, and stays in its line. */
-	if (bo->vm_resv)
-		npu_reclaim_update(bo);
 	return 0;
 }
 
@@ -219,7 +213,10 @@ static int step_remap(struct drm_gpuva_op *op, void *priv)
 
 static void npu_vm_free(struct drm_gpuvm *base)
 {
-	kfree(to_npu_vm(base));
+	struct npu_vm *vm = to_npu_vm(base);
+
+	npu_reclaim_vm_remove(vm);
+	kfree(vm);
 }
 
 static struct drm_gpuvm_bo *npu_vm_bo_alloc(void)
@@ -350,22 +347,16 @@ int npu_vm_restore_locked(struct npu_vm *vm, struct drm_exec *exec)
 }
 
 /**
- * npu_vm_of_locked() - a VM that a buffer is mapped in
+ * npu_vm_maps() - is a buffer mapped?
  * @bo: the buffer, locked
  *
- * Return: a VM, which for a private buffer is the VM; or NULL.
+ * Return: true if it is, in any VM.
  */
-struct npu_vm *npu_vm_of_locked(struct npu_bo *bo)
+bool npu_vm_maps(struct npu_bo *bo)
 {
-	struct drm_gpuvm_bo *vm_bo;
-
-	dma_resv_assert_held(bo->base.resv);
-
 	guard(mutex)(&bo->base.gpuva.lock);
 
-	vm_bo = list_first_entry_or_null(&bo->base.gpuva.list, struct drm_gpuvm_bo,
-					 list.entry.gem);
-	return vm_bo ? to_npu_vm(vm_bo->vm) : NULL;
+	return !list_empty(&bo->base.gpuva.list);
 }
 
 static void unlock_until(struct npu_bo *bo, struct drm_gpuvm_bo *end)
@@ -573,7 +564,6 @@ static void npu_vm_release(struct kref *ref)
 			   npu_vm_end(vm->npu) - npu_vm_start(vm->npu));
 	dma_resv_unlock(drm_gpuvm_resv(&vm->base));
 	drm_gpuvm_bo_deferred_cleanup(&vm->base);
-	npu_reclaim_vm_remove(vm);
 
 	iommu_domain_free(vm->domain);
 	drm_gpuvm_put(&vm->base);
@@ -874,7 +864,10 @@ static int try_map_range(struct npu_vm *vm, struct npu_bo *bo,
 /* Maps a range of a buffer at @range->va, or at an address that is chosen here. */
 static int map_range(struct npu_vm *vm, struct npu_bo *bo, struct npu_map_range *range)
 {
-	struct npu_patience patience = { .npu = vm->npu };
+	struct npu_patience patience = {
+		.npu = vm->npu,
+		.pages = bo->base.size >> PAGE_SHIFT,
+	};
 	struct npu_map_range wanted = *range;
 	int ret;
 

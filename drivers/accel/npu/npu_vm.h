@@ -66,7 +66,7 @@ void npu_vm_unmap_kernel(struct npu_vm *vm, struct npu_bo *bo);
 
 int npu_vm_restore_locked(struct npu_vm *vm, struct drm_exec *exec);
 
-struct npu_vm *npu_vm_of_locked(struct npu_bo *bo);
+bool npu_vm_maps(struct npu_bo *bo);
 bool npu_vm_trylock_all(struct npu_bo *bo);
 void npu_vm_unlock_all(struct npu_bo *bo);
 bool npu_vm_all_idle_locked(struct npu_bo *bo);
