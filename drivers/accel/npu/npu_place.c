@@ -22,8 +22,8 @@
 /**
  * DOC: Placement
  *
- * A buffer is in on-chip memory because its creator insisted, or because he
- * would like it to be. The first is a promise: there is room at once or there is
+ * A buffer is in on-chip memory because its creator insisted, or because it was
+ * asked for when there is room. The first is a promise: there is room at once or there is
  * an error, and then it stays. The second is a wish, and for that the buffer
  * moves: out when somebody more important needs the room, in when there is room
  * and its VM is used. Addresses and content stay the same, so nobody who uses

@@ -274,8 +274,8 @@ struct drm_npu_clock_info {
 /**
  * define DRM_NPU_BO_SRAM - in on-chip memory, for as long as the buffer exists
  *
- * -ENOSPC at once when there is no room. Excludes the other placements. Such a
- * buffer cannot be exported.
+ * -ENOSPC when there is no room. Not together with DRM_NPU_BO_SRAM_PREFERRED or
+ * DRM_NPU_BO_RESIDENT. Such a buffer cannot be exported.
  */
 #define DRM_NPU_BO_SRAM		(1 << 1)
 /**
