@@ -431,14 +431,32 @@ void npu_hog_stop(struct npu_hog *hog)
 	hog->pid = 0;
 }
 
+static int mount_cgroups(void)
+{
+	if (access(CGROUP_ROOT "/cgroup.controllers", R_OK) &&
+	    mount("cgroup2", CGROUP_ROOT, "cgroup2", 0, NULL))
+		return -errno;
+	return 0;
+}
+
+/* What nobody holds goes to swap, about that much of it */
+int npu_swap_out(uint64_t size)
+{
+	int ret = mount_cgroups();
+
+	return ret ? ret : npu_write_file(CGROUP_ROOT "/memory.reclaim",
+					  "%llu swappiness=max",
+					  (unsigned long long)size);
+}
+
 static int cgroup_root(const char *controller)
 {
 	char text[256];
 	int ret;
 
-	if (access(CGROUP_ROOT "/cgroup.controllers", R_OK) &&
-	    mount("cgroup2", CGROUP_ROOT, "cgroup2", 0, NULL))
-		return -errno;
+	ret = mount_cgroups();
+	if (ret)
+		return ret;
 	ret = npu_read_file(CGROUP_ROOT "/cgroup.controllers", text,
 			    sizeof(text));
 	if (ret)

@@ -66,6 +66,7 @@ long npu_vmstat(const char *field);
 bool npu_meminfo_reaches(const char *field, long kib);
 bool npu_meminfo_settles(const char *field, long kib, long margin);
 int npu_shrink(void);
+int npu_swap_out(uint64_t size);
 int npu_write_file(const char *path, const char *format, ...)
 	__printf(2, 3);
 int npu_read_file(const char *path, char *text, size_t size);
