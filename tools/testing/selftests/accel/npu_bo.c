@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Buffers: BO_CREATE, BO_QUERY, BO_SYNC, BO_WAIT, mmap and dma-buf. */
+/* Buffers: BO_CREATE, BO_QUERY, BO_SYNC, BO_WAIT, BO_MADVISE and mmap. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
@@ -10,17 +10,9 @@
 #include <sys/time.h>
 
 #include "kselftest_harness.h"
-#include "npu_test.h"
+#include "npu_mem.h"
 
 NPU_FIXTURE(bo)
-
-static int bo_query(int fd, uint32_t handle, struct drm_npu_bo_query *q)
-{
-	memset(q, 0xcc, sizeof(*q));
-	q->handle = handle;
-	q->pad = 0;
-	return npu_ioctl(fd, DRM_IOCTL_NPU_BO_QUERY, q);
-}
 
 static int sync_ops(int fd, void *ops, uint32_t stride, uint32_t count)
 {
@@ -85,7 +77,7 @@ TEST_F(bo, sizes_are_rounded_up_to_pages)
 				       &arg));
 		EXPECT_NE(0, arg.handle);
 		EXPECT_EQ((sizes[n] + page - 1) / page * page, arg.size);
-		ASSERT_EQ(0, bo_query(self->e.fd, arg.handle, &q));
+		ASSERT_EQ(0, npu_bo_query(self->e.fd, arg.handle, &q));
 		EXPECT_EQ(arg.size, q.size);
 		EXPECT_EQ(0, npu_gem_close(self->e.fd, arg.handle));
 	}
@@ -201,14 +193,231 @@ TEST_F(bo, query_tells_what_was_created)
 		for (v = 0; v < ARRAY_SIZE(vms); v++) {
 			ASSERT_EQ(0, npu_bo_create(self->e.fd, 8192, flags[f],
 						   vms[v], &handle));
-			ASSERT_EQ(0, bo_query(self->e.fd, handle, &q));
+			ASSERT_EQ(0, npu_bo_query(self->e.fd, handle, &q));
 			EXPECT_EQ(handle, q.handle);
 			EXPECT_EQ(flags[f], q.flags);
 			EXPECT_EQ(vms[v], q.vm_id);
 			EXPECT_EQ(8192, q.size);
 			EXPECT_EQ(0, q.mmap_offset % 4096);
 			EXPECT_EQ(0, q.pad);
+			EXPECT_EQ(DRM_NPU_PLACEMENT_SYSTEM, q.placement);
+			EXPECT_EQ(DRM_NPU_ADVICE_WILLNEED, q.advice);
+			EXPECT_EQ(0, q.priority);
 		}
+	}
+}
+
+TEST_F(bo, placements_exclude_each_other)
+{
+	uint32_t both = DRM_NPU_BO_SRAM | DRM_NPU_BO_SRAM_PREFERRED;
+	uint32_t vms[] = { 0, self->e.vm };
+	uint32_t other[] = { 0, DRM_NPU_BO_WC, DRM_NPU_BO_RESIDENT,
+			     DRM_NPU_BO_WC | DRM_NPU_BO_RESIDENT };
+	uint32_t handle;
+	size_t v, f;
+
+	for (v = 0; v < ARRAY_SIZE(vms); v++) {
+		for (f = 0; f < ARRAY_SIZE(other); f++) {
+			EXPECT_EQ(-EINVAL, npu_bo_create(self->e.fd, 4096,
+							 both | other[f],
+							 vms[v], &handle));
+		}
+	}
+}
+
+TEST_F(bo, preferred_buffers_must_be_private)
+{
+	uint32_t handle;
+
+	EXPECT_EQ(-EINVAL, npu_bo_create(self->e.fd, 4096,
+					 DRM_NPU_BO_SRAM_PREFERRED, 0,
+					 &handle));
+	EXPECT_EQ(0, npu_bo_create(self->e.fd, 4096, DRM_NPU_BO_SRAM_PREFERRED,
+				   self->e.vm, &handle))
+		TH_LOG("also where there is no on-chip memory");
+}
+
+static int create_with_priority(struct npu_env *e, uint32_t flags, int32_t prio,
+				uint32_t *handle)
+{
+	struct drm_npu_bo_create arg = {
+		.size = 4096,
+		.flags = flags,
+		.vm_id = e->vm,
+		.priority = prio,
+	};
+	int ret = npu_ioctl(e->fd, DRM_IOCTL_NPU_BO_CREATE, &arg);
+
+	*handle = ret ? 0 : arg.handle;
+	return ret;
+}
+
+TEST_F(bo, priorities_are_for_preferred_buffers)
+{
+	uint32_t others[] = { 0, DRM_NPU_BO_WC, DRM_NPU_BO_SRAM,
+			      DRM_NPU_BO_RESIDENT };
+	int32_t bad[] = { -2, 2, INT32_MIN, INT32_MAX, 100 };
+	struct drm_npu_bo_query q;
+	uint32_t handle;
+	int32_t prio;
+	size_t n;
+
+	for (n = 0; n < ARRAY_SIZE(others); n++) {
+		EXPECT_EQ(-EINVAL, create_with_priority(&self->e, others[n], 1,
+							&handle));
+		EXPECT_EQ(-EINVAL, create_with_priority(&self->e, others[n],
+							-1, &handle));
+	}
+	for (n = 0; n < ARRAY_SIZE(bad); n++) {
+		EXPECT_EQ(-EINVAL, create_with_priority(&self->e,
+						DRM_NPU_BO_SRAM_PREFERRED,
+						bad[n], &handle));
+	}
+	for (prio = DRM_NPU_PRIORITY_LOW; prio <= DRM_NPU_PRIORITY_HIGH; prio++) {
+		ASSERT_EQ(0, create_with_priority(&self->e,
+						  DRM_NPU_BO_SRAM_PREFERRED,
+						  prio, &handle));
+		ASSERT_EQ(0, npu_bo_query(self->e.fd, handle, &q));
+		EXPECT_EQ(prio, q.priority);
+		EXPECT_EQ(DRM_NPU_BO_SRAM_PREFERRED, q.flags);
+	}
+}
+
+TEST_F(bo, a_high_priority_needs_the_capability)
+{
+	uint32_t flags = DRM_NPU_BO_SRAM_PREFERRED, handle;
+
+	ASSERT_EQ(0, npu_drop_nice());
+	EXPECT_EQ(-EACCES, create_with_priority(&self->e, flags,
+						DRM_NPU_PRIORITY_HIGH,
+						&handle));
+	EXPECT_EQ(0, create_with_priority(&self->e, flags,
+					  DRM_NPU_PRIORITY_NORMAL, &handle));
+	EXPECT_EQ(0, create_with_priority(&self->e, flags,
+					  DRM_NPU_PRIORITY_LOW, &handle));
+}
+
+TEST_F(bo, query_tells_when_there_is_memory)
+{
+	uint32_t flags[] = { 0, DRM_NPU_BO_WC };
+	struct npu_bo bo;
+	size_t f;
+
+	for (f = 0; f < ARRAY_SIZE(flags); f++) {
+		ASSERT_EQ(0, npu_bo_new(self->e.fd, MIB, flags[f], 0, &bo));
+		EXPECT_EQ(DRM_NPU_RESIDENCY_NONE,
+			  npu_bo_residency(self->e.fd, bo.handle))
+			TH_LOG("a mapping alone takes no memory");
+		ASSERT_EQ(0, npu_map(self->e.fd, self->e.vm, &bo, 0));
+		EXPECT_EQ(DRM_NPU_RESIDENCY_RESIDENT,
+			  npu_bo_residency(self->e.fd, bo.handle));
+		ASSERT_EQ(0, npu_unmap(self->e.fd, self->e.vm, bo.va, bo.size));
+		npu_bo_free(self->e.fd, &bo);
+		ASSERT_EQ(0, npu_bo_new(self->e.fd, MIB, flags[f], 0, &bo));
+		bo.map[bo.size / 2] = 1;
+		EXPECT_EQ(DRM_NPU_RESIDENCY_RESIDENT,
+			  npu_bo_residency(self->e.fd, bo.handle))
+			TH_LOG("what the CPU has touched is there");
+		npu_bo_free(self->e.fd, &bo);
+	}
+}
+
+TEST_F(bo, madvise_checks_what_it_is_told)
+{
+	uint32_t bad[] = { 2, 3, 0x80000000, ~0u };
+	struct drm_npu_bo_madvise arg;
+	struct npu_env other;
+	uint32_t handle;
+	size_t n;
+
+	ASSERT_EQ(0, npu_env_open_plain(&other));
+	ASSERT_EQ(0, npu_bo_create(self->e.fd, 4096, 0, 0, &handle));
+	for (n = 0; n < ARRAY_SIZE(bad); n++) {
+		EXPECT_EQ(-EINVAL, npu_bo_madvise(self->e.fd, handle, bad[n],
+						  NULL));
+	}
+	arg = (struct drm_npu_bo_madvise){ .handle = handle, .pad = 1 };
+	EXPECT_EQ(-EINVAL, npu_ioctl(self->e.fd, DRM_IOCTL_NPU_BO_MADVISE,
+				     &arg));
+	EXPECT_EQ(-ENOENT, npu_bo_madvise(self->e.fd, 0, 0, NULL));
+	EXPECT_EQ(-ENOENT, npu_bo_madvise(self->e.fd, handle + 1, 0, NULL));
+	EXPECT_EQ(-ENOENT, npu_bo_madvise(other.fd, handle, 0, NULL));
+	npu_env_close(&other);
+}
+
+TEST_F(bo, only_plain_system_memory_is_discardable)
+{
+	uint32_t no[] = { DRM_NPU_BO_RESIDENT, DRM_NPU_BO_SRAM_PREFERRED,
+			  DRM_NPU_BO_SRAM };
+	uint32_t handle, advice;
+	int dmabuf;
+	size_t n;
+
+	for (n = 0; n < ARRAY_SIZE(no); n++) {
+		int ret = npu_bo_create(self->e.fd, 4096, no[n], self->e.vm,
+					&handle);
+
+		if (ret == -ENOSPC && no[n] == DRM_NPU_BO_SRAM)
+			continue;	/* there is none */
+		ASSERT_EQ(0, ret);
+		for (advice = 0; advice < 2; advice++) {
+			EXPECT_EQ(-EINVAL, npu_bo_madvise(self->e.fd, handle,
+							  advice, NULL))
+				TH_LOG("flags %x", no[n]);
+		}
+	}
+	ASSERT_EQ(0, npu_bo_create(self->e.fd, 4096, 0, 0, &handle));
+	dmabuf = npu_export(self->e.fd, handle);
+	ASSERT_GE(dmabuf, 0);
+	EXPECT_EQ(-EINVAL, npu_bo_madvise(self->e.fd, handle,
+					  DRM_NPU_ADVICE_DONTNEED, NULL));
+	close(dmabuf);
+}
+
+TEST_F(bo, a_discardable_buffer_is_not_bound_or_exported)
+{
+	struct npu_bo bo;
+	int dmabuf;
+
+	ASSERT_EQ(0, npu_bo_new(self->e.fd, 65536, 0, 0, &bo));
+	ASSERT_EQ(0, npu_bo_madvise(self->e.fd, bo.handle,
+				    DRM_NPU_ADVICE_DONTNEED, NULL));
+	EXPECT_EQ(-EINVAL, npu_map(self->e.fd, self->e.vm, &bo, 0));
+	dmabuf = npu_export(self->e.fd, bo.handle);
+	EXPECT_LT(dmabuf, 0);
+	ASSERT_EQ(0, npu_bo_madvise(self->e.fd, bo.handle,
+				    DRM_NPU_ADVICE_WILLNEED, NULL));
+	EXPECT_EQ(0, npu_map(self->e.fd, self->e.vm, &bo, 0));
+	dmabuf = npu_export(self->e.fd, bo.handle);
+	EXPECT_GE(dmabuf, 0);
+	close(dmabuf);
+}
+
+/* Without pressure nothing is thrown away, and jobs may go on with it */
+TEST_F(bo, advice_is_kept_and_harmless)
+{
+	struct drm_npu_bo_query q;
+	struct npu_work w;
+	uint32_t retained;
+	int i, n;
+
+	ASSERT_EQ(0, npu_work_small(&self->e, &w, 6));
+	for (n = 0; n < 3; n++) {
+		for (i = 0; i < NPU_WORK_BOS; i++) {
+			uint32_t advice = (i + n) % 2;
+
+			if (!w.bo[i].handle)
+				continue;
+			ASSERT_EQ(0, npu_bo_madvise(self->e.fd,
+						    w.bo[i].handle, advice,
+						    &retained));
+			EXPECT_EQ(1, retained);
+			ASSERT_EQ(0, npu_bo_query(self->e.fd, w.bo[i].handle,
+						  &q));
+			EXPECT_EQ(advice, q.advice);
+			EXPECT_EQ(DRM_NPU_RESIDENCY_RESIDENT, q.residency);
+		}
+		EXPECT_EQ(0, npu_work_run(&self->e, self->e.ctx, &w));
 	}
 }
 
@@ -225,16 +434,16 @@ TEST_F(bo, handles_are_checked)
 		const uint32_t wrong[] = { 0, handle + 1, 0x7fffffff, ~0u };
 
 		bad = wrong[n];
-		EXPECT_EQ(-ENOENT, bo_query(self->e.fd, bad, &q));
+		EXPECT_EQ(-ENOENT, npu_bo_query(self->e.fd, bad, &q));
 		EXPECT_EQ(-ENOENT, sync_range(self->e.fd, bad, 1, 0, 1));
 		EXPECT_EQ(-ENOENT, sync_range(self->e.fd, bad, 1, 0, 0));
 		EXPECT_EQ(-ENOENT, bo_wait(self->e.fd, bad, 1, 0));
 	}
-	EXPECT_EQ(-ENOENT, bo_query(other.fd, handle, &q));
+	EXPECT_EQ(-ENOENT, npu_bo_query(other.fd, handle, &q));
 	EXPECT_EQ(-ENOENT, sync_range(other.fd, handle, 1, 0, 1));
 	EXPECT_EQ(-ENOENT, bo_wait(other.fd, handle, 1, 0));
 	EXPECT_EQ(0, npu_gem_close(self->e.fd, handle));
-	EXPECT_EQ(-ENOENT, bo_query(self->e.fd, handle, &q));
+	EXPECT_EQ(-ENOENT, npu_bo_query(self->e.fd, handle, &q));
 	EXPECT_EQ(-EINVAL, npu_gem_close(self->e.fd, handle));
 	npu_env_close(&other);
 }
@@ -295,7 +504,7 @@ TEST_F(bo, mmap_checks_offset_and_size)
 	void *map;
 
 	ASSERT_EQ(0, npu_bo_new(self->e.fd, 8192, 0, 0, &bo));
-	ASSERT_EQ(0, bo_query(self->e.fd, bo.handle, &q));
+	ASSERT_EQ(0, npu_bo_query(self->e.fd, bo.handle, &q));
 	map = mmap(NULL, 12288, PROT_READ, MAP_SHARED, self->e.fd,
 		   q.mmap_offset);
 	EXPECT_EQ(MAP_FAILED, map) TH_LOG("mapped beyond the buffer");
@@ -622,15 +831,6 @@ TEST_F(bo, thousands_of_buffers)
 	free(handle);	/* closing the file takes the rest */
 }
 
-static int import(int fd, int dmabuf, uint32_t *handle)
-{
-	struct drm_prime_handle p = { .fd = dmabuf };
-	int ret = npu_ioctl(fd, DRM_IOCTL_PRIME_FD_TO_HANDLE, &p);
-
-	*handle = ret ? 0 : p.handle;
-	return ret;
-}
-
 TEST_F(bo, shared_buffers_travel_between_files)
 {
 	struct npu_bo a, b = { 0 };
@@ -643,11 +843,11 @@ TEST_F(bo, shared_buffers_travel_between_files)
 	npu_fill_random(a.map, a.size, 9);
 	dmabuf = npu_export(self->e.fd, a.handle);
 	ASSERT_GE(dmabuf, 0);
-	ASSERT_EQ(0, import(other.fd, dmabuf, &b.handle));
+	ASSERT_EQ(0, npu_import(other.fd, dmabuf, &b.handle));
 	ASSERT_EQ(0, npu_bo_mmap(other.fd, &b));
 	EXPECT_EQ(65536, b.size);
 	EXPECT_EQ(0, memcmp(a.map, b.map, a.size));
-	EXPECT_EQ(0, import(self->e.fd, dmabuf, &again));
+	EXPECT_EQ(0, npu_import(self->e.fd, dmabuf, &again));
 	EXPECT_EQ(a.handle, again) TH_LOG("own buffers keep their handle");
 	EXPECT_EQ(0, npu_map(other.fd, other.vm, &b, 0));
 	close(dmabuf);
@@ -676,7 +876,7 @@ TEST_F(bo, imported_buffers_work_in_jobs_of_both_files)
 	memset(w.bo[NPU_IN].map, 0, in.size);
 	dmabuf = npu_export(self->e.fd, in.handle);
 	ASSERT_GE(dmabuf, 0);
-	ASSERT_EQ(0, import(other.fd, dmabuf, &in.handle));
+	ASSERT_EQ(0, npu_import(other.fd, dmabuf, &in.handle));
 	ASSERT_EQ(0, npu_map(other.fd, other.vm, &in, DRM_NPU_BIND_READONLY));
 	rknn_patch(&w.stream, 0x1070, in.va);
 	ASSERT_EQ(0, npu_work_stream(&other, &w));
