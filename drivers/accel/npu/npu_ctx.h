@@ -60,6 +60,9 @@ struct npu_ctx {
 	/** @queued: jobs that are not finished */
 	atomic_t queued;
 
+	/** @queued_tasks: tasks of their own that these jobs have */
+	atomic_t queued_tasks;
+
 	/** @results: what became of its jobs */
 	struct npu_results results;
 

@@ -142,6 +142,7 @@ static int query_device(struct npu_device *npu, struct drm_npu_query *args)
 		.max_vms = NPU_MAX_VMS,
 		.max_ctxs = NPU_MAX_CTXS,
 		.max_queued = NPU_MAX_QUEUED,
+		.max_queued_tasks = NPU_MAX_QUEUED_TASKS,
 		.timeout_ms = NPU_TIMEOUT_MS,
 		.max_programs = NPU_MAX_PROGRAMS,
 		.max_program_size = NPU_MAX_PROGRAM_SIZE,

@@ -29,6 +29,7 @@ struct workqueue_struct;
 #define NPU_MAX_VMS		32
 #define NPU_MAX_CTXS		64
 #define NPU_MAX_QUEUED		1024
+#define NPU_MAX_QUEUED_TASKS	(16 * NPU_MAX_TASKS)
 #define NPU_MAX_RESULTS		1024
 #define NPU_MAX_PROGRAMS	256
 #define NPU_MAX_PROGRAM_SIZE	SZ_4M

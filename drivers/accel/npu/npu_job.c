@@ -48,8 +48,10 @@ static const struct dma_fence_ops npu_fence_ops = {
 
 static void uncount(struct npu_job *job)
 {
-	if (job->counted)
+	if (job->counted) {
+		atomic_sub(job->num_own_tasks, &job->ctx->queued_tasks);
 		atomic_dec(&job->ctx->queued);
+	}
 	job->counted = false;
 }
 

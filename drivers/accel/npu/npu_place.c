@@ -22,12 +22,11 @@
 /**
  * DOC: Placement
  *
- * A buffer is in on-chip memory because its creator insisted, or because it was
- * asked for when there is room. The first is a promise: there is room at once or there is
- * an error, and then it stays. The second is a wish, and for that the buffer
- * moves: out when somebody more important needs the room, in when there is room
- * and its VM is used. Addresses and content stay the same, so nobody who uses
- * the buffer has to know.
+ * A buffer is in on-chip memory because its creator insisted, or wished it to be.
+ * The first is a promise: there is room or there is an error, and then it stays.
+ * For the second the buffer moves: out when somebody more important needs the
+ * room, in when there is room and its VM is used. Addresses and content stay the
+ * same, so nobody who uses the buffer has to know.
  *
  * To move a buffer is what reclaim does, with another end: it is taken out of
  * page tables and CPU mappings while no job uses it, and faults and submits put

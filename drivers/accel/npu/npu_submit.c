@@ -553,17 +553,25 @@ static int add_implicit_deps(struct npu_submit *submit)
 	return 0;
 }
 
-/* Room in the queue? Jobs give it back when they end. */
+/* Room in the queue? Jobs give it back when they end; nobody else takes it. */
 static int count_jobs(struct npu_submit *submit)
 {
 	struct npu_ctx *ctx = submit->ctx;
-	int queued = atomic_read(&ctx->queued);
+	u64 tasks = 0;
 
-	do {
-		if (queued > NPU_MAX_QUEUED - (int)submit->num_jobs)
-			return -EAGAIN;
-	} while (!atomic_try_cmpxchg(&ctx->queued, &queued, queued + submit->num_jobs));
+	lockdep_assert_held(&ctx->submit_lock);
 
+	for (u32 i = 0; i < submit->num_jobs; i++)
+		tasks += submit->jobs[i].job->num_own_tasks;
+
+	if (atomic_read(&ctx->queued) + submit->num_jobs > NPU_MAX_QUEUED ||
+	    atomic_read(&ctx->queued_tasks) + tasks > NPU_MAX_QUEUED_TASKS) {
+		drm_dbg(&submit->npu->drm, "the queue is full\n");
+		return -EAGAIN;
+	}
+
+	atomic_add(submit->num_jobs, &ctx->queued);
+	atomic_add(tasks, &ctx->queued_tasks);
 	for (u32 i = 0; i < submit->num_jobs; i++)
 		submit->jobs[i].job->counted = true;
 	return 0;

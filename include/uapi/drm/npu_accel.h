@@ -87,7 +87,8 @@ enum drm_npu_query_type {
 
 	/**
 	 * @DRM_NPU_QUERY_CORES: one &struct drm_npu_core_info for each of
-	 * &drm_npu_device_info.num_cores cores
+	 * &drm_npu_device_info.num_cores cores, all of the same size, which is
+	 * that of the answer divided by the number of cores
 	 */
 	DRM_NPU_QUERY_CORES = 1,
 
@@ -185,8 +186,11 @@ struct drm_npu_device_info {
 	 */
 	__u32 timeout_ms;
 
-	/** @pad: zero */
-	__u32 pad;
+	/**
+	 * @max_queued_tasks: tasks that the unfinished jobs of one context may
+	 * have, those of programs not counted; zero before version 1.1
+	 */
+	__u32 max_queued_tasks;
 
 	/** @max_programs: programs one file may have */
 	__u32 max_programs;
@@ -198,8 +202,8 @@ struct drm_npu_device_info {
 	__u32 max_patches;
 
 	/**
-	 * @max_results: how many of the youngest jobs of a context
-	 * DRM_IOCTL_NPU_JOB_QUERY knows
+	 * @max_results: how many of the jobs of a context that have ended last
+	 * DRM_IOCTL_NPU_JOB_QUERY knows; it knows all that have not ended
 	 */
 	__u32 max_results;
 
@@ -794,8 +798,8 @@ struct drm_npu_ctx_query {
 /**
  * struct drm_npu_ctx_set - argument of DRM_IOCTL_NPU_CTX_SET
  *
- * Changes what DRM_IOCTL_NPU_CTX_CREATE has set, for jobs that have not started:
- * all that @flags names, or nothing. Fields that are not named must be zero.
+ * Changes what DRM_IOCTL_NPU_CTX_CREATE has set, for jobs that have not been given
+ * a core: all that @flags names, or nothing. Fields that are not named must be zero.
  *
  * Errors: as for DRM_IOCTL_NPU_CTX_CREATE; -ENOENT no such context.
  */
@@ -1021,7 +1025,8 @@ struct drm_npu_job {
  * Errors: -ENOENT no such context, program, syncobj or buffer; -EINVAL a
  * malformed job, or a wait for a fence that does not exist yet; -E2BIG more
  * jobs, tasks, syncs or buffers than &struct drm_npu_device_info allows; -EAGAIN
- * the context has &drm_npu_device_info.max_queued unfinished jobs; -EIO the
+ * the context has &drm_npu_device_info.max_queued unfinished jobs, or
+ * &drm_npu_device_info.max_queued_tasks tasks in them; -EIO the
  * context is banned; -ENODEV none of the context's cores is usable; -ENOMEM also
  * when not all that is bound in the VM fits in memory at once; -EINTR.
  */

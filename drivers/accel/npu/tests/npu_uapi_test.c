@@ -72,7 +72,7 @@ static const struct item items[] = {
 	FIELD(96, 4, struct drm_npu_device_info, max_ctxs),
 	FIELD(100, 4, struct drm_npu_device_info, max_queued),
 	FIELD(104, 4, struct drm_npu_device_info, timeout_ms),
-	FIELD(108, 4, struct drm_npu_device_info, pad),
+	FIELD(108, 4, struct drm_npu_device_info, max_queued_tasks),
 	FIELD(112, 4, struct drm_npu_device_info, max_programs),
 	FIELD(116, 4, struct drm_npu_device_info, max_program_size),
 	FIELD(120, 4, struct drm_npu_device_info, max_patches),

@@ -940,6 +940,41 @@ TEST_F(submit, a_context_holds_max_queued_jobs)
 	free(q.jobs);
 }
 
+/* Behind a job that hangs; the first of the others does, too, and ends them */
+TEST_F(submit, a_context_holds_max_queued_tasks)
+{
+	uint32_t max = self->e.info.max_tasks;
+	uint32_t n, fit = self->e.info.max_queued_tasks / max, ctx, after;
+	struct drm_npu_sync syncs[2] = {
+		{ .handle = self->sync, .flags = DRM_NPU_SYNC_WAIT },
+		{ .flags = DRM_NPU_SYNC_SIGNAL },
+	};
+	struct drm_npu_job job = { .syncs = NPU_ARRAY(syncs, 2) };
+	struct drm_npu_task *tasks;
+	struct npu_work hang;
+	uint32_t first;
+
+	ASSERT_EQ(0, npu_work_hang(&self->e, &hang));
+	tasks = npu_repeat(&hang, max);
+	ASSERT_NE(NULL, tasks);
+	ASSERT_EQ(0, npu_ctx_create(self->e.fd, self->e.vm, 0, &first));
+	ASSERT_EQ(0, npu_ctx_create(self->e.fd, self->e.vm, 0, &ctx));
+	ASSERT_EQ(0, npu_syncobj_create(self->e.fd, 0, &after));
+	syncs[1].handle = after;
+	ASSERT_EQ(0, npu_submit_tasks(self->e.fd, first, tasks, 1, self->sync));
+
+	job.tasks = NPU_ARRAY(tasks, max);
+	for (n = 0; n < fit; n++)
+		ASSERT_EQ(0, npu_submit(self->e.fd, ctx, &job, 1));
+	job.tasks.count = self->e.info.max_queued_tasks - fit * max + 1;
+	EXPECT_EQ(-EAGAIN, npu_submit(self->e.fd, ctx, &job, 1));
+
+	EXPECT_EQ(0, npu_syncobj_wait(self->e.fd, after, 0, NPU_PATIENCE_MS));
+	EXPECT_EQ(-ECANCELED, npu_syncobj_status(self->e.fd, after, 0));
+	EXPECT_EQ(-EIO, npu_submit(self->e.fd, ctx, &job, 1));
+	free(tasks);
+}
+
 TEST_F(submit, thousands_of_jobs)
 {
 	uint32_t n, point = 0;
