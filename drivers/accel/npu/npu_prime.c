@@ -34,7 +34,11 @@ MODULE_IMPORT_NS("DMA_BUF");
  * for the job. Our own buffers are recognised when they come back.
  */
 
-static int begin_cpu_access(struct dma_buf *dma_buf, enum dma_data_direction dir)
+/* Without memory, neither side has anything in a cache. */
+static int sync_for(struct dma_buf *dma_buf,
+		    void (*sync)(struct device *dev, struct sg_table *sgt,
+				 enum dma_data_direction dir),
+		    enum dma_data_direction dir)
 {
 	struct drm_gem_object *obj = dma_buf->priv;
 	struct npu_bo *bo = to_npu_bo(obj);
@@ -47,27 +51,19 @@ static int begin_cpu_access(struct dma_buf *dma_buf, enum dma_data_direction dir
 	if (ret)
 		return ret;
 	if (bo->sgt)
-		dma_sync_sgtable_for_cpu(obj->dev->dev, bo->sgt, dir);
+		sync(obj->dev->dev, bo->sgt, dir);
 	dma_resv_unlock(obj->resv);
 	return 0;
 }
 
+static int begin_cpu_access(struct dma_buf *dma_buf, enum dma_data_direction dir)
+{
+	return sync_for(dma_buf, dma_sync_sgtable_for_cpu, dir);
+}
+
 static int end_cpu_access(struct dma_buf *dma_buf, enum dma_data_direction dir)
 {
-	struct drm_gem_object *obj = dma_buf->priv;
-	struct npu_bo *bo = to_npu_bo(obj);
-	int ret;
-
-	if (npu_bo_is_wc(bo))
-		return 0;
-
-	ret = dma_resv_lock_interruptible(obj->resv, NULL);
-	if (ret)
-		return ret;
-	if (bo->sgt)
-		dma_sync_sgtable_for_device(obj->dev->dev, bo->sgt, dir);
-	dma_resv_unlock(obj->resv);
-	return 0;
+	return sync_for(dma_buf, dma_sync_sgtable_for_device, dir);
 }
 
 static void release(struct dma_buf *dma_buf)
