@@ -4,12 +4,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -1047,4 +1049,42 @@ int npu_drop_nice(void)
 	data[0].effective &= ~(1u << CAP_SYS_NICE);
 	data[0].permitted &= ~(1u << CAP_SYS_NICE);
 	return syscall(SYS_capset, &head, data) ? -errno : 0;
+}
+
+/*
+ * Kills clients in the midst of what they do, all at once: each is a process that
+ * writes a byte to @ready when it is busy, and does not return. Returns when that
+ * was, or a negative errno.
+ */
+int64_t npu_kill_clients(void (*client)(int ready), unsigned int count)
+{
+	unsigned int n, alive;
+	int64_t start;
+	int ready[2];
+	pid_t pid[8];
+	char c;
+
+	if (count > 8 || pipe(ready))
+		return -EINVAL;
+
+	for (alive = 0; alive < count; alive++) {
+		pid[alive] = fork();
+		if (pid[alive] < 0)
+			break;
+		if (!pid[alive]) {
+			close(ready[0]);
+			client(ready[1]);
+		}
+	}
+	close(ready[1]);
+	for (n = 0; n < alive && read(ready[0], &c, 1) == 1; n++)
+		;
+	close(ready[0]);
+
+	start = npu_now_ns();
+	for (unsigned int i = 0; i < alive; i++)
+		kill(pid[i], SIGKILL);
+	for (unsigned int i = 0; i < alive; i++)
+		waitpid(pid[i], NULL, 0);
+	return n < count ? -ECHILD : start;
 }

@@ -179,6 +179,7 @@ void npu_sleep_ms(unsigned int ms);
 uint32_t npu_random(unsigned int *state);
 void npu_fill_random(void *data, size_t size, unsigned int seed);
 int npu_drop_nice(void);
+int64_t npu_kill_clients(void (*client)(int ready), unsigned int count);
 
 /*
  * The common fixture. A test that has no device to run on is skipped, one that
