@@ -65,6 +65,27 @@ static uint8_t *map_dmabuf(int dmabuf, uint64_t size)
  * Memory of others
  */
 
+/*
+ * Every second page first: neighbours in the file are none in memory. That is
+ * what memory looks like after a while, and keeps segments short, which udmabuf
+ * does not, to the displeasure of a kernel that debugs DMA.
+ */
+static int scatter(int memfd, uint64_t size)
+{
+	uint8_t *map = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED,
+			    memfd, 0);
+	uint64_t first, at;
+
+	if (map == MAP_FAILED)
+		return -errno;
+	for (first = 0; first < 2; first++) {
+		for (at = first * 4096; at < size; at += 8192)
+			map[at] = 0;
+	}
+	munmap(map, size);
+	return 0;
+}
+
 /* A memfd as a dma-buf */
 static int udmabuf_alloc(uint64_t size)
 {
@@ -77,7 +98,7 @@ static int udmabuf_alloc(uint64_t size)
 	if (dev < 0)
 		return -ENODEV;
 	memfd = memfd_create("npu", MFD_ALLOW_SEALING | MFD_CLOEXEC);
-	if (memfd < 0 || ftruncate(memfd, size) ||
+	if (memfd < 0 || ftruncate(memfd, size) || scatter(memfd, size) ||
 	    fcntl(memfd, F_ADD_SEALS, F_SEAL_SHRINK)) {
 		close(dev);
 		return -EINVAL;
@@ -88,6 +109,11 @@ static int udmabuf_alloc(uint64_t size)
 		dmabuf = -errno;
 	close(memfd);
 	close(dev);
+	/* The first access is how it is mapped; a debug kernel minds others */
+	if (dmabuf >= 0)
+		cpu_access(dmabuf, DMA_BUF_SYNC_START | DMA_BUF_SYNC_RW);
+	if (dmabuf >= 0)
+		cpu_access(dmabuf, DMA_BUF_SYNC_END | DMA_BUF_SYNC_RW);
 	return dmabuf;
 }
 
