@@ -6,6 +6,7 @@
 #include <linux/mm.h>
 #include <linux/sched/mm.h>
 #include <linux/shrinker.h>
+#include <linux/sizes.h>
 #include <linux/swap.h>
 
 #include <drm/drm_managed.h>
@@ -34,6 +35,9 @@
  * them, and it frees a buffer without locking anything. To wait for a job is
  * allowed, since no job waits for memory, but not for long.
  */
+
+/* Memory that buffers leave to others: a 16th of it, but not more than this */
+#define NPU_RECLAIM_RESERVE	SZ_64M
 
 /* Longest time that one scan waits for jobs */
 #define NPU_RECLAIM_WAIT_MS	20
@@ -101,6 +105,15 @@ void npu_reclaim_forget(struct npu_bo *bo)
 	drm_gem_lru_remove(&bo->base);
 }
 
+/*
+ * What buffers have while their VM is locked or busy cannot be reclaimed by
+ * anybody. So they must not have everything.
+ */
+static long reserved_pages(void)
+{
+	return min(totalram_pages() / 16, NPU_RECLAIM_RESERVE >> PAGE_SHIFT);
+}
+
 /**
  * npu_reclaim_has_room() - is there a chance to get memory?
  * @npu: the device
@@ -121,8 +134,9 @@ bool npu_reclaim_has_room(struct npu_device *npu, long pages, struct npu_vm *vm)
 
 	if (vm)
 		swappable -= READ_ONCE(vm->reclaim.buffers.count);
-	return pages <= si_mem_available() + READ_ONCE(reclaim->discardable.count) +
-			min(swappable, get_nr_swap_pages());
+	return pages + reserved_pages() <=
+	       si_mem_available() + READ_ONCE(reclaim->discardable.count) +
+	       min(swappable, get_nr_swap_pages());
 }
 
 /**
