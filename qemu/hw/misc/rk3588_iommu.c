@@ -425,7 +425,8 @@ static MemTxResult bank_read(void *opaque, hwaddr offset, uint64_t *data,
                       "\n", iommu_name(s), b->index, offset);
         break;
     }
-    trace_rk3588_iommu_read(iommu_name(s), b->index, offset, val);
+    trace_rk3588_iommu_read(iommu_name(s), b->index, offset, val,
+                            qemu_clock_get_ns(QEMU_CLOCK_VIRTUAL));
     *data = val;
     return MEMTX_OK;
 }
@@ -441,7 +442,8 @@ static MemTxResult bank_write(void *opaque, hwaddr offset, uint64_t data,
                                  s->aclk, s->hclk);
         return MEMTX_ERROR;
     }
-    trace_rk3588_iommu_write(iommu_name(s), b->index, offset, data);
+    trace_rk3588_iommu_write(iommu_name(s), b->index, offset, data,
+                             qemu_clock_get_ns(QEMU_CLOCK_VIRTUAL));
     if (s->srst_a || s->srst_h) {
         /* Held in reset: nothing to write to. */
         return MEMTX_OK;

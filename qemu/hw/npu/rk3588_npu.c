@@ -137,18 +137,25 @@ struct RK3588NpuCoreState {
 static void npu_start_task(RK3588NpuCoreState *s, uint32_t enable,
                            uint64_t words);
 
+/* For the traces. */
+static int64_t npu_now(void)
+{
+    return qemu_clock_get_ns(QEMU_CLOCK_VIRTUAL);
+}
+
 static void npu_update_irq(RK3588NpuCoreState *s)
 {
     int level = (s->int_raw & s->int_mask & ~s->irq_dropped) != 0;
 
-    trace_rk3588_npu_irq(s->core_index, s->int_raw, s->int_mask, level);
+    trace_rk3588_npu_irq(s->core_index, s->int_raw, s->int_mask, level,
+                         npu_now());
     qemu_set_irq(s->irq, level);
 }
 
 static void npu_hang(RK3588NpuCoreState *s, const char *why)
 {
     s->state = NPU_HUNG;
-    trace_rk3588_npu_hang(s->core_index, why);
+    trace_rk3588_npu_hang(s->core_index, why, npu_now());
     qemu_log_mask(LOG_GUEST_ERROR, "npu core %u hangs until reset: %s\n",
                   s->core_index, why);
 }
@@ -433,7 +440,7 @@ static bool npu_pc_word(RK3588NpuCoreState *s, uint64_t word,
     if (!word || target == 0x0041) {
         return true;
     }
-    trace_rk3588_npu_write(s->core_index, "PC", offset, value);
+    trace_rk3588_npu_word(s->core_index, offset, value);
     if (target == 0x0081 && offset == PC_OPERATION_ENABLE) {
         *enable = value;
         return true;
@@ -582,7 +589,7 @@ static void npu_set_phases(RK3588NpuCoreState *s, const NpuCost *cost,
     s->phase_at[PHASE_CORE] = now + front + NPU_CORE_LATENCY_NS;
     s->phase_at[PHASE_END] = now + total + s->inject_irq_delay_ns;
     trace_rk3588_npu_task_start(s->core_index, s->finished, s->enable,
-                                s->phase_at[PHASE_END] - now);
+                                s->phase_at[PHASE_END] - now, now);
 }
 
 static void npu_start_task(RK3588NpuCoreState *s, uint32_t enable,
@@ -677,7 +684,8 @@ static void npu_end_task(RK3588NpuCoreState *s, NpuTask *task, int64_t took_us)
 
     npu_task_free(task);
     s->host_us += took_us + g_get_monotonic_time() - begin;
-    trace_rk3588_npu_task_end(s->core_index, s->finished, s->late, s->host_us);
+    trace_rk3588_npu_task_end(s->core_index, s->finished, s->late, s->host_us,
+                              npu_now());
     if (v != NPU_OK) {
         npu_dma_failed(s, v, true);
         return;
@@ -883,7 +891,7 @@ static MemTxResult npu_mmio_read(void *opaque, hwaddr offset, uint64_t *data,
     } else if (offset >= 0x8000 && offset < 0x8000 + sizeof(s->ddma)) {
         *data = s->ddma[(offset & 0xff) / 4];
     }
-    trace_rk3588_npu_read(s->core_index, offset, *data);
+    trace_rk3588_npu_read(s->core_index, offset, *data, npu_now());
     return MEMTX_OK;
 }
 
@@ -913,7 +921,7 @@ static MemTxResult npu_mmio_write(void *opaque, hwaddr offset, uint64_t data,
     if (!npu_accessible(s, offset, true)) {
         return MEMTX_ERROR;
     }
-    trace_rk3588_npu_write(s->core_index, "CPU", offset, data);
+    trace_rk3588_npu_write(s->core_index, offset, data, npu_now());
     if (npu_in_reset(s)) {
         trace_rk3588_npu_ignored(s->core_index, offset, data, "in reset");
     } else if (offset < 0x1000) {
@@ -942,7 +950,7 @@ static const MemoryRegionOps npu_ops = {
 
 static void npu_reset_state(RK3588NpuCoreState *s, const char *why)
 {
-    trace_rk3588_npu_reset(s->core_index, why);
+    trace_rk3588_npu_reset(s->core_index, why, npu_now());
     timer_del(s->timer);
     timer_del(s->repeat_timer);
     npu_worker_drop(&s->worker);
