@@ -19,6 +19,10 @@ run:
 check:
 	@scripts/check
 
+## make bench      what npu and rocket cost, side by side; into build/bench.json
+bench:
+	@scripts/bench
+
 ## make shell      a shell on the emulated board, with npu.ko loaded
 shell:
 	@scripts/guest
@@ -39,4 +43,4 @@ kunit:
 lint:
 	@scripts/lint
 
-.PHONY: help run check shell modules selftest kunit lint
+.PHONY: help run check bench shell modules selftest kunit lint
