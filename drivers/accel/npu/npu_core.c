@@ -276,14 +276,12 @@ void npu_core_end_locked(struct npu_core *core, int error)
 bool npu_core_event_locked(struct npu_core *core, bool lost)
 {
 	struct npu_job *job = core->started ? npu_core_job_locked(core) : NULL;
-	struct npu_task task;
 	u32 events;
 
 	lockdep_assert_held(&core->npu->sched.lock);
 
-	if (job)
-		task = npu_job_task_locked(job, core);
-	events = core->npu->ip->ops->irq(core, job ? &task : NULL, lost);
+	events = core->npu->ip->ops->irq(core, job ? &job->tasks[job->cur] : NULL,
+					 lost);
 	if (!events)
 		return false;
 

@@ -46,10 +46,10 @@ struct npu_ip_ops {
 	/**
 	 * @irq: look at the interrupt, answer and clear what is raised
 	 *
-	 * @task is the one that runs, or NULL. With @lost the interrupt did not
-	 * come and the question is whether it should have. Returns
-	 * NPU_EVENT_*, 0 when the core has raised nothing. Called with
-	 * interrupts off.
+	 * @task is the one that runs, or NULL; its address need not be the one
+	 * it was started with. With @lost the interrupt did not come and the
+	 * question is whether it should have. Returns NPU_EVENT_*, 0 when the
+	 * core has raised nothing. Called with interrupts off.
 	 */
 	u32 (*irq)(struct npu_core *core, const struct npu_task *task, bool lost);
 };
