@@ -16,6 +16,7 @@
 #include <sys/wait.h>
 
 #include "kselftest_harness.h"
+#include "npu_mem.h"
 #include "npu_test.h"
 
 #define DRIVER		"/sys/bus/platform/drivers/npu-core"
@@ -41,22 +42,6 @@ FIXTURE_TEARDOWN(lifetime)
 {
 	EXPECT_EQ(0, npu_work_run(&self->e, self->e.ctx, &self->w));
 	npu_env_close(&self->e);
-}
-
-/* Submits one job and returns its fence as a sync file */
-static int submit_to_file(struct npu_env *e, uint32_t ctx,
-			  struct drm_npu_task *tasks, uint32_t count)
-{
-	uint32_t sync;
-	int ret = npu_syncobj_create(e->fd, 0, &sync);
-
-	if (ret)
-		return ret;
-	ret = npu_submit_tasks(e->fd, ctx, tasks, count, sync);
-	if (!ret)
-		ret = npu_syncobj_to_file(e->fd, sync, 0);
-	npu_syncobj_destroy(e->fd, sync);
-	return ret;
 }
 
 TEST_F(lifetime, a_file_may_close_while_its_jobs_hang_and_wait)
@@ -119,7 +104,7 @@ TEST_F(lifetime, a_job_outlives_all_that_it_was_made_of)
 	ASSERT_EQ(0, npu_work_arm(&e, &w));
 	tasks = npu_repeat(&w, count);
 	ASSERT_NE(NULL, tasks);
-	fence = submit_to_file(&e, e.ctx, tasks, count);
+	fence = npu_run_to_file(&e, e.ctx, tasks, count);
 	ASSERT_GE(fence, 0);
 	for (i = 0; i < NPU_WORK_BOS; i++) {
 		if (w.bo[i].handle)
@@ -184,7 +169,7 @@ TEST_F(lifetime, a_job_of_a_closed_file_ends_well_or_not_at_all)
 	ASSERT_EQ(0, npu_work_arm(&e, &w));
 	tasks = npu_repeat(&w, count);
 	ASSERT_NE(NULL, tasks);
-	fence = submit_to_file(&e, e.ctx, tasks, count);
+	fence = npu_run_to_file(&e, e.ctx, tasks, count);
 	ASSERT_GE(fence, 0);
 	npu_env_close(&e);
 	status = npu_file_wait(fence, NPU_PATIENCE_MS);
@@ -314,7 +299,7 @@ TEST_F(lifetime, objects_come_and_go_while_jobs_run)
 		ASSERT_EQ(0, npu_vm_create(e.fd, &e.vm));
 		ASSERT_EQ(0, npu_ctx_create(e.fd, e.vm, 0, &e.ctx));
 		ASSERT_EQ(0, npu_work_small(&e, &w, i));
-		fence[i % 8] = submit_to_file(&e, e.ctx, &w.task, 1);
+		fence[i % 8] = npu_run_to_file(&e, e.ctx, &w.task, 1);
 		ASSERT_GE(fence[i % 8], 0);
 		if (i & 1)
 			npu_work_free(&e, &w);	/* pulls it all away */
@@ -669,11 +654,11 @@ TEST_F(cores, a_core_goes_while_a_job_runs_on_it)
 		ASSERT_EQ(0, npu_work_hang(&self->e, &hang));
 		ASSERT_EQ(0, npu_ctx_create(self->e.fd, self->e.vm, 1ull << n,
 					    &pinned));
-		fence[0] = submit_to_file(&self->e, pinned, &hang.task, 1);
-		fence[1] = submit_to_file(&self->e, pinned, &self->w.task, 1);
+		fence[0] = npu_run_to_file(&self->e, pinned, &hang.task, 1);
+		fence[1] = npu_run_to_file(&self->e, pinned, &self->w.task, 1);
 		ASSERT_GE(fence[1], 0);
 		npu_sleep_ms(20);
-		fence[2] = submit_to_file(&self->e, self->e.ctx, &self->w.task,
+		fence[2] = npu_run_to_file(&self->e, self->e.ctx, &self->w.task,
 					  1);
 		ASSERT_EQ(0, unbind_core(&self->c, n));
 		EXPECT_EQ(-ENODEV, npu_file_wait(fence[0], NPU_PATIENCE_MS));
@@ -846,7 +831,7 @@ TEST_F(cores, all_cores_go_with_a_file_open)
 	}
 	EXPECT_EQ(0, usable_cores(self->e.fd));
 	EXPECT_EQ(-ENODEV, npu_ctx_create(self->e.fd, self->e.vm, 0, &ctx));
-	fence = submit_to_file(&self->e, self->e.ctx, &self->w.task, 1);
+	fence = npu_run_to_file(&self->e, self->e.ctx, &self->w.task, 1);
 	status = fence < 0 ? fence : npu_file_wait(fence, NPU_PATIENCE_MS);
 	EXPECT_EQ(-ENODEV, status);
 	if (fence >= 0)
@@ -967,8 +952,8 @@ TEST_F(cores, the_system_sleeps_whatever_is_queued)
 	ASSERT_EQ(0, npu_work_arm(&self->e, &w));
 	ASSERT_EQ(0, npu_env_open(&bad));
 	ASSERT_EQ(0, npu_work_hang(&bad, &hang));
-	fence[0] = submit_to_file(&bad, bad.ctx, &hang.task, 1);
-	fence[1] = submit_to_file(&self->e, self->e.ctx, tasks, count);
+	fence[0] = npu_run_to_file(&bad, bad.ctx, &hang.task, 1);
+	fence[1] = npu_run_to_file(&self->e, self->e.ctx, tasks, count);
 	ASSERT_GE(fence[1], 0);
 	ASSERT_EQ(0, make_runs(&self->e, runs, &program));
 	ASSERT_EQ(0, run_to_files(&self->e, self->e.ctx, program, runs, RUNS,

@@ -76,26 +76,11 @@ static int run(struct npu_env *e, uint32_t ctx, uint32_t program,
 	       struct drm_npu_value *values, uint32_t count,
 	       struct drm_npu_job_result *result)
 {
-	struct drm_npu_sync sync = { .flags = DRM_NPU_SYNC_SIGNAL };
-	struct drm_npu_job job = {
-		.program_id = program,
-		.syncs = NPU_ARRAY(&sync, 1),
-	};
-	int ret, status = 0;
-	uint64_t id;
+	struct drm_npu_job job = { .program_id = program };
 
 	if (count)
 		job.values = NPU_ARRAY(values, count);
-	ret = npu_syncobj_create(e->fd, 0, &sync.handle);
-	if (ret)
-		return ret;
-	ret = npu_submit_ids(e->fd, ctx, &job, 1, &id);
-	if (!ret)
-		status = npu_syncobj_status(e->fd, sync.handle, 0);
-	if (!ret)
-		ret = npu_job_result(e->fd, ctx, id, result);
-	npu_syncobj_destroy(e->fd, sync.handle);
-	return ret ? ret : status;
+	return npu_run_job(e, ctx, &job, result);
 }
 
 /* The same for a run that must give the bytes of @w, its default if @values */

@@ -562,28 +562,33 @@ int npu_syncobj_wait(int fd, uint32_t handle, uint64_t point,
 	return npu_ioctl(fd, DRM_IOCTL_SYNCOBJ_WAIT, &binary);
 }
 
-/* One job: how its fence ends, and what is told about it */
-int npu_run_tasks(struct npu_env *e, uint32_t ctx, struct drm_npu_task *tasks,
-		  uint32_t count, struct drm_npu_job_result *result)
+/* One job without syncs: how its fence ends, and what is told about it */
+int npu_run_job(struct npu_env *e, uint32_t ctx, struct drm_npu_job *job,
+		struct drm_npu_job_result *result)
 {
 	struct drm_npu_sync sync = { .flags = DRM_NPU_SYNC_SIGNAL };
-	struct drm_npu_job job = {
-		.tasks = NPU_ARRAY(tasks, count),
-		.syncs = NPU_ARRAY(&sync, 1),
-	};
 	int ret, status = 0;
 	uint64_t id;
 
+	job->syncs = NPU_ARRAY(&sync, 1);
 	ret = npu_syncobj_create(e->fd, 0, &sync.handle);
 	if (ret)
 		return ret;
-	ret = npu_submit_ids(e->fd, ctx, &job, 1, &id);
+	ret = npu_submit_ids(e->fd, ctx, job, 1, &id);
 	if (!ret)
 		status = npu_syncobj_status(e->fd, sync.handle, 0);
 	if (!ret)
 		ret = npu_job_result(e->fd, ctx, id, result);
 	npu_syncobj_destroy(e->fd, sync.handle);
 	return ret ? ret : status;
+}
+
+int npu_run_tasks(struct npu_env *e, uint32_t ctx, struct drm_npu_task *tasks,
+		  uint32_t count, struct drm_npu_job_result *result)
+{
+	struct drm_npu_job job = { .tasks = NPU_ARRAY(tasks, count) };
+
+	return npu_run_job(e, ctx, &job, result);
 }
 
 /* The present fence of a syncobj as a sync file */

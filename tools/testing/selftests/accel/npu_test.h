@@ -113,6 +113,8 @@ int npu_submit_ids(int fd, uint32_t ctx, struct drm_npu_job *jobs,
 		   uint32_t count, uint64_t *first);
 int npu_submit_tasks(int fd, uint32_t ctx, struct drm_npu_task *tasks,
 		     uint32_t count, uint32_t signal);
+int npu_run_job(struct npu_env *e, uint32_t ctx, struct drm_npu_job *job,
+		struct drm_npu_job_result *result);
 int npu_run_tasks(struct npu_env *e, uint32_t ctx, struct drm_npu_task *tasks,
 		  uint32_t count, struct drm_npu_job_result *result);
 int npu_submit_work(int fd, uint32_t ctx, struct npu_work *w, uint32_t signal);
