@@ -2,8 +2,8 @@
 
 #include <linux/dma-fence-chain.h>
 #include <linux/dma-resv.h>
+#include <linux/hash.h>
 #include <linux/slab.h>
-#include <linux/xarray.h>
 
 #include <drm/drm_exec.h>
 #include <drm/drm_file.h>
@@ -44,6 +44,8 @@
  * fence does not exist yet when it is looked up.
  */
 
+#define NPU_SIGNALLED_BITS	8
+
 /**
  * struct npu_submit_signal - a syncobj that a job signals
  */
@@ -56,6 +58,9 @@ struct npu_submit_signal {
 
 	/** @point: the point, or zero */
 	u64 point;
+
+	/** @link: link in &npu_submit.signalled */
+	struct hlist_node link;
 };
 
 /**
@@ -115,10 +120,10 @@ struct npu_submit {
 	u64 first_job;
 
 	/**
-	 * @signalled: last signal of each syncobj so far, by address of the
-	 * syncobj
+	 * @signalled: signals so far, the latest first, hashed by their syncobj;
+	 * NULL for a single job, which has nobody to wait for
 	 */
-	struct xarray signalled;
+	struct hlist_head *signalled;
 
 	/** @exec: the locked reservation objects */
 	struct drm_exec exec;
@@ -254,21 +259,31 @@ static int parse_work(struct npu_submit *submit, struct npu_submit_job *sjob,
 	return ret ?: parse_tasks(submit, sjob, &in->tasks);
 }
 
+static struct hlist_head *signals_of(struct npu_submit *submit,
+				     struct drm_syncobj *syncobj)
+{
+	return &submit->signalled[hash_ptr(syncobj, NPU_SIGNALLED_BITS)];
+}
+
 /* Is it signalled by an earlier job of this submit? */
 static bool signalled_before(struct npu_submit *submit, const struct drm_npu_sync *sync)
 {
 	struct npu_submit_signal *signal;
 	struct drm_syncobj *syncobj;
-	bool found;
+	bool found = false;
 
-	if (xa_empty(&submit->signalled))
+	if (!submit->signalled)
 		return false;
 
 	syncobj = drm_syncobj_find(submit->file, sync->handle);
 	if (!syncobj)
 		return false;
-	signal = xa_load(&submit->signalled, (unsigned long)syncobj);
-	found = signal && signal->point >= sync->point;
+	hlist_for_each_entry(signal, signals_of(submit, syncobj), link) {
+		if (signal->syncobj == syncobj) {
+			found = signal->point >= sync->point;
+			break;
+		}
+	}
 	drm_syncobj_put(syncobj);
 	return found;
 }
@@ -329,12 +344,10 @@ static int parse_syncs_of(struct npu_submit *submit, struct npu_submit_job *sjob
 			ret = add_signal(submit, sjob, &syncs[i]);
 	}
 
-	for (u32 i = 0; i < sjob->num_signals && !ret; i++) {
+	for (u32 i = 0; i < sjob->num_signals && submit->signalled; i++) {
 		struct npu_submit_signal *signal = &sjob->signals[i];
 
-		ret = xa_err(xa_store(&submit->signalled,
-				      (unsigned long)signal->syncobj, signal,
-				      GFP_KERNEL_ACCOUNT));
+		hlist_add_head(&signal->link, signals_of(submit, signal->syncobj));
 	}
 	return ret;
 }
@@ -439,11 +452,19 @@ static int parse(struct npu_submit *submit, const struct drm_npu_array *array)
 		return -EINVAL;
 	}
 
+	if (array->count > 1) {
+		submit->signalled = kvcalloc(1 << NPU_SIGNALLED_BITS,
+					     sizeof(*submit->signalled),
+					     GFP_KERNEL_ACCOUNT);
+		if (!submit->signalled)
+			goto out;
+	}
 	submit->jobs = kvcalloc(array->count, sizeof(*submit->jobs), GFP_KERNEL_ACCOUNT);
 	if (submit->jobs) {
 		submit->num_jobs = array->count;
 		ret = parse_jobs(submit, jobs);
 	}
+out:
 	kvfree(jobs);
 	return ret;
 }
@@ -697,7 +718,7 @@ static void cleanup(struct npu_submit *submit)
 	for (u32 i = 0; i < submit->num_jobs; i++)
 		cleanup_job(&submit->jobs[i]);
 	kvfree(submit->jobs);
-	xa_destroy(&submit->signalled);
+	kvfree(submit->signalled);
 	npu_ctx_put(submit->ctx);
 }
 
@@ -724,7 +745,6 @@ int npu_ioctl_submit(struct drm_device *drm, void *data, struct drm_file *file)
 	submit.ctx = npu_ctx_lookup(file->driver_priv, args->ctx_id);
 	if (!submit.ctx)
 		return -ENOENT;
-	xa_init(&submit.signalled);
 
 	ret = check_ctx(&submit);
 	if (!ret)
