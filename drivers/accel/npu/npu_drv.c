@@ -56,20 +56,22 @@ int npu_array_check(const struct drm_npu_array *array, size_t min, u32 max)
 EXPORT_SYMBOL_IF_KUNIT(npu_array_check);
 
 /**
- * npu_array_copy() - copy an array of structures from userspace
+ * npu_array_copy_to() - copy an array of structures from userspace
  * @array: where it is
  * @min: size of the first version of the structure
  * @size: size of the structure as we know it
  * @max: most elements allowed
+ * @room: where few elements can go, or NULL
+ * @room_size: size of @room
  *
  * Elements shorter than ours are filled up with zeroes; longer ones have to
  * contain zeroes where we know nothing.
  *
- * Return: the elements, for kvfree(); NULL, which is no error, for none; or an
- * error pointer.
+ * Return: the elements, for kvfree() unless they are in @room; NULL, which is no
+ * error, for none; or an error pointer.
  */
-void *npu_array_copy(const struct drm_npu_array *array, size_t min, size_t size,
-		     u32 max)
+void *npu_array_copy_to(const struct drm_npu_array *array, size_t min, size_t size,
+			u32 max, void *room, size_t room_size)
 {
 	void *elements;
 	int ret;
@@ -80,9 +82,13 @@ void *npu_array_copy(const struct drm_npu_array *array, size_t min, size_t size,
 	if (!array->count)
 		return NULL;
 
-	elements = kvcalloc(array->count, size, GFP_KERNEL_ACCOUNT);
-	if (!elements)
-		return ERR_PTR(-ENOMEM);
+	if (array->count <= room_size / size) {
+		elements = room;
+	} else {
+		elements = kvcalloc(array->count, size, GFP_KERNEL_ACCOUNT);
+		if (!elements)
+			return ERR_PTR(-ENOMEM);
+	}
 
 	if (array->stride == size) {
 		if (copy_from_user(elements, u64_to_user_ptr(array->ptr),
@@ -96,7 +102,8 @@ void *npu_array_copy(const struct drm_npu_array *array, size_t min, size_t size,
 						    array->stride);
 	}
 	if (ret) {
-		kvfree(elements);
+		if (elements != room)
+			kvfree(elements);
 		return ERR_PTR(ret);
 	}
 	return elements;

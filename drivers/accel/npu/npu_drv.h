@@ -61,8 +61,15 @@ struct npu_file {
 extern const struct drm_driver npu_drm_driver;
 
 int npu_array_check(const struct drm_npu_array *array, size_t min, u32 max);
-void *npu_array_copy(const struct drm_npu_array *array, size_t min, size_t size,
-		     u32 max);
+void *npu_array_copy_to(const struct drm_npu_array *array, size_t min, size_t size,
+			u32 max, void *room, size_t room_size);
+
+/* Elements in memory of their own, for kvfree() */
+static inline void *npu_array_copy(const struct drm_npu_array *array, size_t min,
+				   size_t size, u32 max)
+{
+	return npu_array_copy_to(array, min, size, max, NULL, 0);
+}
 int npu_file_add(struct npu_file *file, struct xarray *table, void *entry,
 		 u32 *next, u32 *id);
 void npu_file_put(struct npu_file *file);

@@ -113,6 +113,9 @@ struct npu_submit {
 	/** @jobs: the jobs */
 	struct npu_submit_job *jobs;
 
+	/** @one: @jobs of a submit that has but one */
+	struct npu_submit_job one;
+
 	/** @num_jobs: entries of @jobs */
 	u32 num_jobs;
 
@@ -133,10 +136,11 @@ static int parse_tasks(struct npu_submit *submit, struct npu_submit_job *sjob,
 		       const struct drm_npu_array *array)
 {
 	const char *why = NULL;
-	struct drm_npu_task *tasks;
+	struct drm_npu_task *tasks, few[4];
 	struct npu_job *job;
 
-	tasks = npu_array_copy(array, sizeof(*tasks), sizeof(*tasks), NPU_MAX_TASKS);
+	tasks = npu_array_copy_to(array, sizeof(*tasks), sizeof(*tasks), NPU_MAX_TASKS,
+				  few, sizeof(few));
 	if (IS_ERR(tasks))
 		return PTR_ERR(tasks);
 	if (!tasks) {
@@ -146,7 +150,8 @@ static int parse_tasks(struct npu_submit *submit, struct npu_submit_job *sjob,
 
 	job = npu_job_create(submit->ctx, array->count, submit->file->client_id);
 	if (IS_ERR(job)) {
-		kvfree(tasks);
+		if (tasks != few)
+			kvfree(tasks);
 		return PTR_ERR(job);
 	}
 	sjob->job = job;
@@ -158,7 +163,8 @@ static int parse_tasks(struct npu_submit *submit, struct npu_submit_job *sjob,
 			drm_dbg(&submit->npu->drm, "task %u at %#llx, %u bytes: %s\n",
 				i, tasks[i].cmd_va, tasks[i].cmd_size, why);
 	}
-	kvfree(tasks);
+	if (tasks != few)
+		kvfree(tasks);
 	return why ? -EINVAL : 0;
 }
 
@@ -439,12 +445,12 @@ static int parse_jobs(struct npu_submit *submit, const struct drm_npu_job *jobs)
 
 static int parse(struct npu_submit *submit, const struct drm_npu_array *array)
 {
-	struct drm_npu_job *jobs;
+	struct drm_npu_job *jobs, one;
 	int ret = -ENOMEM;
 
 	/* In version 1.0 a job ended here. */
-	jobs = npu_array_copy(array, offsetofend(struct drm_npu_job, program_id),
-			      sizeof(*jobs), NPU_MAX_JOBS);
+	jobs = npu_array_copy_to(array, offsetofend(struct drm_npu_job, program_id),
+				 sizeof(*jobs), NPU_MAX_JOBS, &one, sizeof(one));
 	if (IS_ERR(jobs))
 		return PTR_ERR(jobs);
 	if (!jobs) {
@@ -459,13 +465,18 @@ static int parse(struct npu_submit *submit, const struct drm_npu_array *array)
 		if (!submit->signalled)
 			goto out;
 	}
-	submit->jobs = kvcalloc(array->count, sizeof(*submit->jobs), GFP_KERNEL_ACCOUNT);
+	if (array->count == 1)
+		submit->jobs = &submit->one;
+	else
+		submit->jobs = kvcalloc(array->count, sizeof(*submit->jobs),
+					GFP_KERNEL_ACCOUNT);
 	if (submit->jobs) {
 		submit->num_jobs = array->count;
 		ret = parse_jobs(submit, jobs);
 	}
 out:
-	kvfree(jobs);
+	if (jobs != &one)
+		kvfree(jobs);
 	return ret;
 }
 
@@ -717,7 +728,8 @@ static void cleanup(struct npu_submit *submit)
 {
 	for (u32 i = 0; i < submit->num_jobs; i++)
 		cleanup_job(&submit->jobs[i]);
-	kvfree(submit->jobs);
+	if (submit->jobs != &submit->one)
+		kvfree(submit->jobs);
 	kvfree(submit->signalled);
 	npu_ctx_put(submit->ctx);
 }
