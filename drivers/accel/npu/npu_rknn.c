@@ -53,6 +53,12 @@ struct rknn_regs {
 
 	/** @core: multiplies and accumulates */
 	void __iomem *core;
+
+	/** @ready: what stays the same from task to task is set up */
+	bool ready;
+
+	/** @mask: interrupts that are enabled */
+	u32 mask;
 };
 
 static int rknn_bind(struct npu_core *core)
@@ -80,6 +86,13 @@ static int rknn_bind(struct npu_core *core)
 	return 0;
 }
 
+/* The next task gets everything set up again. */
+static void rknn_forget(struct rknn_regs *regs)
+{
+	regs->ready = false;
+	regs->mask = 0;
+}
+
 static void rknn_init(struct npu_core *core)
 {
 	struct rknn_regs *regs = core->regs;
@@ -87,6 +100,7 @@ static void rknn_init(struct npu_core *core)
 	/* Out of reset every source is enabled. */
 	writel_relaxed(0, regs->pc + PC_INT_MASK);
 	writel_relaxed(PC_INT_ALL, regs->pc + PC_INT_CLEAR);
+	rknn_forget(regs);
 }
 
 static u32 rknn_version(struct npu_core *core)
@@ -122,36 +136,46 @@ static int rknn_verify(struct npu_core *core)
 	return got == pattern ? 0 : -EIO;
 }
 
+/*
+ * What every task needs and no task changes. Streams do not set the pointers of
+ * CNA and CORE, and the units do not run without the number of their core in
+ * it; the units themselves move them from group to group.
+ */
+static void rknn_prepare(struct npu_core *core)
+{
+	struct rknn_regs *regs = core->regs;
+	u32 pointer = UNIT_S_POINTER_POINTER_PP_EN |
+		      UNIT_S_POINTER_EXECUTER_PP_EN |
+		      UNIT_S_POINTER_POINTER_PP_MODE |
+		      FIELD_PREP(UNIT_S_POINTER_CORE, core->hw_index);
+
+	writel_relaxed(PC_BASE_ADDRESS_PC_SEL, regs->pc + PC_BASE_ADDRESS);
+	writel_relaxed(pointer, regs->cna + UNIT_S_POINTER);
+	writel_relaxed(pointer, regs->core + UNIT_S_POINTER);
+	writel_relaxed(FIELD_PREP(PC_TASK_CON_NUMBER, 1) | PC_TASK_CON_PP_EN |
+		       PC_TASK_CON_COUNT_CLEAR | PC_TASK_CON_UNKNOWN,
+		       regs->pc + PC_TASK_CON);
+	writel_relaxed(0, regs->pc + PC_TASK_DMA_BASE_ADDR);
+	regs->ready = true;
+}
+
 static void rknn_start(struct npu_core *core, const struct npu_task *task)
 {
 	struct rknn_regs *regs = core->regs;
 	u32 units = DIV_ROUND_UP(task->cmd_size, RKNN_FETCH_SIZE);
-	u32 pointer, mask;
+	u32 mask = rknn_done[task->done_unit] | RKNN_ERRORS;
 
-	/*
-	 * Streams do not set the pointers of CNA and CORE, and the units do not
-	 * run without the number of their core in it.
-	 */
-	pointer = UNIT_S_POINTER_POINTER_PP_EN |
-		  UNIT_S_POINTER_EXECUTER_PP_EN |
-		  UNIT_S_POINTER_POINTER_PP_MODE |
-		  FIELD_PREP(UNIT_S_POINTER_CORE, core->hw_index);
-	writel_relaxed(PC_BASE_ADDRESS_PC_SEL, regs->pc + PC_BASE_ADDRESS);
-	writel_relaxed(pointer, regs->cna + UNIT_S_POINTER);
-	writel_relaxed(pointer, regs->core + UNIT_S_POINTER);
+	if (!regs->ready)
+		rknn_prepare(core);
 
 	writel_relaxed(task->cmd_va, regs->pc + PC_BASE_ADDRESS);
 	writel_relaxed(FIELD_PREP(PC_REGISTER_AMOUNTS_MASK, units - 1),
 		       regs->pc + PC_REGISTER_AMOUNTS);
 
-	mask = rknn_done[task->done_unit] | RKNN_ERRORS;
-	writel_relaxed(mask, regs->pc + PC_INT_MASK);
-	writel_relaxed(PC_INT_ALL, regs->pc + PC_INT_CLEAR);
-
-	writel_relaxed(FIELD_PREP(PC_TASK_CON_NUMBER, 1) | PC_TASK_CON_PP_EN |
-		       PC_TASK_CON_COUNT_CLEAR | PC_TASK_CON_UNKNOWN,
-		       regs->pc + PC_TASK_CON);
-	writel_relaxed(0, regs->pc + PC_TASK_DMA_BASE_ADDR);
+	if (mask != regs->mask) {
+		writel_relaxed(mask, regs->pc + PC_INT_MASK);
+		regs->mask = mask;
+	}
 
 	/* Not relaxed: what the CPU wrote to memory has to be there first. */
 	writel(PC_OPERATION_ENABLE_OP_EN, regs->pc + PC_OPERATION_ENABLE);
@@ -169,9 +193,15 @@ static u32 rknn_irq(struct npu_core *core, const struct npu_task *task, bool los
 	if (!raised)
 		return 0;
 
+	/* Or did a stream change what the next task relies on? */
+	if (lost)
+		rknn_forget(regs);
+
 	/* A stream has changed the mask. */
-	if (raised & ~expected)
+	if (raised & ~expected) {
 		writel_relaxed(expected, regs->pc + PC_INT_MASK);
+		regs->mask = expected;
+	}
 
 	if (raised & expected & RKNN_ERRORS)
 		events |= NPU_EVENT_ERROR;
