@@ -9,6 +9,7 @@
 #include <linux/pm_runtime.h>
 #include <linux/regulator/consumer.h>
 #include <linux/slab.h>
+#include <linux/timekeeping.h>
 
 #include <drm/drm_managed.h>
 #include <drm/drm_print.h>
@@ -240,6 +241,43 @@ void npu_core_idle_locked(struct npu_core *core)
 	pm_runtime_put_autosuspend(core->dev);
 }
 
+/* The job that had the core has left it: who is next? */
+static void start_next_locked(struct npu_core *core, u64 now)
+{
+	lockdep_assert_held(&core->npu->sched.lock);
+
+	if (npu_sched_start(&core->npu->sched, core->index, false, now))
+		npu_core_start_locked(core);
+	else
+		npu_core_idle_locked(core);
+}
+
+/*
+ * Between two tasks: the job goes on, unless somebody else should have the core
+ * or its next task needs what the last one has left there.
+ */
+static void continue_locked(struct npu_core *core, struct npu_job *job)
+{
+	struct npu_sched *sched = &core->npu->sched;
+	u64 now, ran;
+
+	lockdep_assert_held(&sched->lock);
+
+	if (npu_sched_wanted(sched, core->index) && !job->tasks[job->cur].follows) {
+		now = ktime_get_raw_ns();
+		ran = now - job->since_ns;
+		if (npu_sched_must_yield(sched, core->index, ran, now)) {
+			core->started = false;
+			ran = npu_job_leave_locked(job);
+			npu_sched_yield(sched, core->index, ran, now);
+			start_next_locked(core, now);
+			npu_device_schedule_locked(core->npu);
+			return;
+		}
+	}
+	kick_locked(core);
+}
+
 /**
  * npu_core_end_locked() - end the job that has a core, start the next one
  * @core: the core, not working any more
@@ -251,16 +289,15 @@ void npu_core_end_locked(struct npu_core *core, int error)
 {
 	struct npu_device *npu = core->npu;
 	struct npu_job *job = npu_core_job_locked(core);
+	u64 now, ran;
 
 	lockdep_assert_held(&npu->sched.lock);
 
 	core->started = false;
-	npu_job_leave_locked(job);
-	npu_sched_done(&npu->sched, core->index);
-	if (npu_sched_start(&npu->sched, core->index, false))
-		npu_core_start_locked(core);
-	else
-		npu_core_idle_locked(core);
+	ran = npu_job_leave_locked(job);
+	now = job->result.end_ns;
+	npu_sched_done(&npu->sched, core->index, ran, now);
+	start_next_locked(core, now);
 
 	npu_job_finish_locked(job, error);
 	npu_device_schedule_locked(npu);
@@ -293,7 +330,7 @@ bool npu_core_event_locked(struct npu_core *core, bool lost)
 		npu_fault_raise_locked(core, -EIO);
 	} else if (events & NPU_EVENT_DONE) {
 		if (++job->cur < job->num_tasks)
-			kick_locked(core);
+			continue_locked(core, job);
 		else
 			npu_core_end_locked(core, 0);
 	}
@@ -373,7 +410,7 @@ static void npu_core_run_work(struct work_struct *work)
 			npu_fault_raise_locked(core, ret);
 		} else {
 			kick_locked(core);
-			npu_sched_fill(sched, core->index);
+			npu_sched_fill(sched, core->index, ktime_get_raw_ns());
 		}
 	}
 	dma_fence_end_signalling(cookie);

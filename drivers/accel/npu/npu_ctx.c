@@ -189,7 +189,7 @@ static struct npu_ctx *npu_ctx_create(struct npu_file *file, struct npu_vm *vm,
 	ctx->vm_id = args->vm_id;
 	ctx->fence_context = dma_fence_context_alloc(1);
 
-	ret = npu_sched_ctx_init(&ctx->node, args->sched_class, args->priority,
+	ret = npu_sched_ctx_init(&ctx->node, &file->share, args->sched_class, args->priority,
 				 core_mask, vm);
 	if (!ret)
 		ret = npu_results_init(&ctx->results);

@@ -66,19 +66,20 @@ MODULE_DEVICE_TABLE(of, npu_of_match);
 void npu_device_schedule_locked(struct npu_device *npu)
 {
 	struct npu_sched *sched = &npu->sched;
+	u64 now = ktime_get_raw_ns();
 
 	lockdep_assert_held(&sched->lock);
 
 	for (unsigned int i = 0; i < npu->num_cores; i++)
-		if (npu_sched_start(sched, i, true))
+		if (npu_sched_start(sched, i, true, now))
 			npu_core_start_locked(npu->cores[i]);
 
 	for (unsigned int i = 0; i < npu->num_cores; i++)
-		if (npu_sched_start(sched, i, false))
+		if (npu_sched_start(sched, i, false, now))
 			npu_core_start_locked(npu->cores[i]);
 
 	for (unsigned int i = 0; i < npu->num_cores; i++)
-		npu_sched_fill(sched, i);
+		npu_sched_fill(sched, i, now);
 }
 
 /**

@@ -163,6 +163,7 @@ static int npu_open(struct drm_device *drm, struct drm_file *file)
 	nfile->npu = to_npu_device(drm);
 	mutex_init(&nfile->lock);
 	INIT_LIST_HEAD(&nfile->all_ctxs);
+	npu_sched_client_init(&nfile->share);
 	xa_init_flags(&nfile->vms, XA_FLAGS_ALLOC1);
 	xa_init_flags(&nfile->ctxs, XA_FLAGS_ALLOC1);
 	xa_init_flags(&nfile->programs, XA_FLAGS_ALLOC1);

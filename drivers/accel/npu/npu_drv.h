@@ -8,6 +8,8 @@
 #include <linux/types.h>
 #include <linux/xarray.h>
 
+#include "npu_sched.h"
+
 struct drm_driver;
 struct drm_npu_array;
 struct npu_device;
@@ -47,6 +49,9 @@ struct npu_file {
 
 	/** @num_programs: programs that exist, with or without an identifier */
 	u32 num_programs;
+
+	/** @share: what its contexts have of the cores */
+	struct npu_sched_client share;
 
 	/** @next_vm: where to look for a free identifier in @vms */
 	u32 next_vm;

@@ -231,12 +231,13 @@ static void condemn_locked(struct npu_core *core,
 	struct npu_job *job = npu_core_job_locked(core);
 	struct npu_ctx *ctx = job->ctx;
 	LIST_HEAD(others);
+	u64 ran;
 
 	lockdep_assert_held(&npu->sched.lock);
 
 	core->started = false;
-	npu_job_leave_locked(job);
-	npu_sched_done(&npu->sched, core->index);
+	ran = npu_job_leave_locked(job);
+	npu_sched_done(&npu->sched, core->index, ran, job->result.end_ns);
 
 	/* Stopped for the sake of the system is no guilt. */
 	if (fault->error != -ECANCELED) {

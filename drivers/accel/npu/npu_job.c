@@ -174,16 +174,19 @@ struct npu_task npu_job_task_locked(const struct npu_job *job,
  * @job: the job, which it has begun
  *
  * To be called before the core begins another one, or their times overlap.
+ *
+ * Return: how long it had the core, in nanoseconds; until &npu_job.result.end_ns.
  */
-void npu_job_leave_locked(struct npu_job *job)
+u64 npu_job_leave_locked(struct npu_job *job)
 {
-	u64 now = ktime_get_raw_ns();
+	u64 now = ktime_get_raw_ns(), ran = now - job->since_ns;
 
 	lockdep_assert_held(&job->ctx->npu->sched.lock);
 
-	job->ctx->results.hw_time_ns += now - job->since_ns;
+	job->ctx->results.hw_time_ns += ran;
 	job->result.end_ns = now;
 	job->since_ns = 0;
+	return ran;
 }
 
 /**
@@ -310,7 +313,7 @@ static struct dma_fence *npu_job_run(struct drm_sched_job *base)
 		if (error) {
 			npu_job_finish_locked(job, error);
 		} else {
-			npu_sched_ready(sched, &job->node);
+			npu_sched_ready(sched, &job->node, ktime_get_raw_ns());
 			npu_device_schedule_locked(ctx->npu);
 		}
 	}

@@ -99,7 +99,7 @@ void npu_job_cancel(struct npu_job *job);
 struct npu_task npu_job_task_locked(const struct npu_job *job,
 				    const struct npu_core *core);
 void npu_job_begin_locked(struct npu_job *job, struct npu_core *core);
-void npu_job_leave_locked(struct npu_job *job);
+u64 npu_job_leave_locked(struct npu_job *job);
 void npu_job_blame_locked(struct npu_job *job, const struct npu_core_fault *fault);
 struct npu_job *npu_job_running_locked(struct npu_ctx *ctx);
 void npu_job_progress_locked(struct npu_job *job, struct drm_npu_job_result *result);

@@ -194,7 +194,7 @@ static int parse_tasks(struct npu_program *program, const struct drm_npu_array *
 		return -ENOMEM;
 	}
 	for (u32 i = 0; i < array->count && !why; i++) {
-		why = npu_task_check(npu->ip, &in[i], program->size,
+		why = npu_task_check(npu->ip, &in[i], !i, program->size,
 				     &program->tasks[i]);
 		if (why)
 			drm_dbg(&npu->drm, "task %u of program: %s\n", i, why);

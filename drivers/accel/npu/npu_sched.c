@@ -14,31 +14,58 @@
  * DOC: Scheduling policy
  *
  * This file decides which job a core runs next, and nothing else: it knows
- * neither registers nor fences nor power. Its inputs are jobs whose
- * dependencies are met and cores that come, go, and finish; its outputs are two
- * slots per core. That makes it testable without hardware, and it makes it
- * cheap enough to be asked from the interrupt handler.
+ * neither registers nor fences nor power, and it is told what time it is. Its
+ * inputs are jobs whose dependencies are met and cores that come, go, and
+ * finish; its outputs are two slots per core. That makes it testable without
+ * hardware, and it makes it cheap enough to be asked from the interrupt handler.
+ *
+ * Who is next for a core is decided in this order:
+ *
+ * 1. The class: latency before balanced before throughput.
+ * 2. In a class, a context whose deadline is near, unless its client has had
+ *    more than a credit of hardware time ahead of the others.
+ * 3. In a class, the client that has had the least hardware time, which counts
+ *    four times for a context of low priority and a quarter for one of high.
+ *    Idle clients do not save up more than that credit.
+ * 4. Of one client, the context of the highest priority, then the one that has
+ *    waited longest.
+ *
+ * Two things bend that. Changing the address space of a core is expensive, so
+ * a context whose VM the core has loaded may go before others that are hardly
+ * better off. And a context that has waited for &NPU_SCHED_AGE_NS gets the core
+ * for one task, whatever its class. That happens once in so much time for each
+ * core, and never twice in a row while a better class waits: nobody starves, and
+ * a job of the best class waits for one task of others, not for two.
  *
  * A context is an ordered queue, so its jobs never run on two cores at once:
  * while one of them is in a slot, the others may only follow it on the same
- * core. Contexts with work and without a job in a slot sit in one list per
- * level (class first, then priority), sorted by the age of their oldest job.
- * The first entry of the first non-empty list that may use a core is the one to
- * run, with one exception: changing the address space of a core is expensive,
- * so a context whose VM the core has loaded may overtake a few older ones of
- * its level. The window is counted in jobs, which bounds the wait.
+ * core. It waits for a core when it has jobs and none in a slot. Every core has
+ * a tree of the clients that wait for it, for each class, and a list of the
+ * contexts by age, so that no decision has to look at what the core may not run.
  *
  * The next slot holds a job the interrupt handler can start on its own, that
  * is, one that needs no change of VM. It is a prediction and not a promise: a
- * job that arrives with a better level sends it back to its queue, and a core
- * that would be idle otherwise takes it away.
+ * job of a better class sends it back to its queue, and a core that would be
+ * idle otherwise takes it away.
  *
- * A context can get another level and other cores at any time. That concerns
- * what is queued and what is predicted; a job that has a core keeps it.
+ * Between two tasks of a job the core is asked to yield when a better class
+ * waits, when somebody's age is due, or, after a slice, when a client of the
+ * same class has had less. The job goes back to the head of its queue and goes
+ * on later, on any core it may use.
  *
- * Sharing hardware time between clients and ageing between levels are not part
- * of the policy yet; levels are strict.
+ * Hardware time is charged when a job gets a slot, as much as jobs of its
+ * context took lately, and corrected when it leaves: a client must not get all
+ * cores at once just because none of its jobs has ended yet.
  */
+
+/* How many shares, contexts or deadlines a decision looks at beyond the first */
+#define NPU_SCHED_LOOK		8
+
+static const unsigned int rank_of[NPU_SCHED_CLASSES] = {
+	[DRM_NPU_CLASS_LATENCY] = 0,
+	[DRM_NPU_CLASS_BALANCED] = 1,
+	[DRM_NPU_CLASS_THROUGHPUT] = 2,
+};
 
 /**
  * npu_sched_init() - prepare the policy
@@ -48,29 +75,35 @@
 void npu_sched_init(struct npu_sched *s, unsigned int num_cores)
 {
 	spin_lock_init(&s->lock);
-	for (unsigned int i = 0; i < NPU_SCHED_LEVELS; i++)
-		INIT_LIST_HEAD(&s->levels[i]);
+	for (unsigned int i = 0; i < NPU_SCHED_CLASSES; i++)
+		s->urgent[i] = RB_ROOT_CACHED;
+	for (unsigned int i = 0; i < num_cores; i++) {
+		INIT_LIST_HEAD(&s->cores[i].waiting);
+		for (unsigned int j = 0; j < NPU_SCHED_CLASSES; j++)
+			s->cores[i].shares[j] = RB_ROOT_CACHED;
+	}
 	s->num_cores = num_cores;
 }
 EXPORT_SYMBOL_IF_KUNIT(npu_sched_init);
 
-/* Where a class and a priority put a context; -EINVAL when one is unknown. */
-static int level_of(u32 sched_class, s32 priority)
+/**
+ * npu_sched_client_init() - prepare somebody who shares the hardware
+ * @client: the client
+ */
+void npu_sched_client_init(struct npu_sched_client *client)
 {
-	static const unsigned int rank[NPU_SCHED_CLASSES] = {
-		[DRM_NPU_CLASS_LATENCY] = 0,
-		[DRM_NPU_CLASS_BALANCED] = 1,
-		[DRM_NPU_CLASS_THROUGHPUT] = 2,
-	};
+	for (unsigned int i = 0; i < NPU_SCHED_CLASSES; i++) {
+		struct npu_sched_share *share = &client->shares[i];
 
-	if (sched_class >= NPU_SCHED_CLASSES)
-		return -EINVAL;
-	if (priority < DRM_NPU_PRIORITY_LOW || priority > DRM_NPU_PRIORITY_HIGH)
-		return -EINVAL;
-
-	return rank[sched_class] * NPU_SCHED_PRIORITIES +
-	       (DRM_NPU_PRIORITY_HIGH - priority);
+		share->rank = i;
+		INIT_LIST_HEAD(&share->ctxs);
+		for (unsigned int j = 0; j < NPU_MAX_CORES; j++) {
+			share->entries[j].share = share;
+			RB_CLEAR_NODE(&share->entries[j].rb);
+		}
+	}
 }
+EXPORT_SYMBOL_IF_KUNIT(npu_sched_client_init);
 
 /**
  * npu_sched_check() - are there such a class and such a priority?
@@ -81,13 +114,27 @@ static int level_of(u32 sched_class, s32 priority)
  */
 int npu_sched_check(u32 sched_class, s32 priority)
 {
-	return min(level_of(sched_class, priority), 0);
+	if (sched_class >= NPU_SCHED_CLASSES)
+		return -EINVAL;
+	if (priority < DRM_NPU_PRIORITY_LOW || priority > DRM_NPU_PRIORITY_HIGH)
+		return -EINVAL;
+	return 0;
 }
 EXPORT_SYMBOL_IF_KUNIT(npu_sched_check);
+
+static void set_attributes(struct npu_sched_ctx *ctx, u32 sched_class, s32 priority,
+			   u64 core_mask)
+{
+	ctx->sched_class = sched_class;
+	ctx->priority = priority;
+	ctx->rank = rank_of[sched_class];
+	WRITE_ONCE(ctx->core_mask, core_mask);
+}
 
 /**
  * npu_sched_ctx_init() - prepare a context
  * @ctx: the context
+ * @client: who pays for its jobs; has to last as long
  * @sched_class: one of &enum drm_npu_class
  * @priority: one of &enum drm_npu_priority
  * @core_mask: cores it may use
@@ -95,22 +142,24 @@ EXPORT_SYMBOL_IF_KUNIT(npu_sched_check);
  *
  * Return: 0, or -EINVAL for an unknown class or priority.
  */
-int npu_sched_ctx_init(struct npu_sched_ctx *ctx, u32 sched_class, s32 priority,
-		       u64 core_mask, const void *vm)
+int npu_sched_ctx_init(struct npu_sched_ctx *ctx, struct npu_sched_client *client,
+		       u32 sched_class, s32 priority, u64 core_mask, const void *vm)
 {
-	int level = level_of(sched_class, priority);
+	int ret = npu_sched_check(sched_class, priority);
 
-	if (level < 0)
-		return level;
+	if (ret)
+		return ret;
 
 	INIT_LIST_HEAD(&ctx->link);
 	INIT_LIST_HEAD(&ctx->queue);
+	RB_CLEAR_NODE(&ctx->urgent);
+	for (unsigned int i = 0; i < NPU_MAX_CORES; i++)
+		ctx->seats[i].ctx = ctx;
+	ctx->client = client;
 	ctx->vm = vm;
-	ctx->core_mask = core_mask;
-	ctx->sched_class = sched_class;
-	ctx->priority = priority;
-	ctx->level = level;
+	ctx->mean_ns = 0;
 	ctx->active = 0;
+	set_attributes(ctx, sched_class, priority, core_mask);
 	return 0;
 }
 EXPORT_SYMBOL_IF_KUNIT(npu_sched_ctx_init);
@@ -124,6 +173,7 @@ void npu_sched_job_init(struct npu_sched_job *job, struct npu_sched_ctx *ctx)
 {
 	INIT_LIST_HEAD(&job->link);
 	job->ctx = ctx;
+	job->deadline = 0;
 }
 EXPORT_SYMBOL_IF_KUNIT(npu_sched_job_init);
 
@@ -132,59 +182,223 @@ static struct npu_sched_job *head_of(struct npu_sched_ctx *ctx)
 	return list_first_entry_or_null(&ctx->queue, struct npu_sched_job, link);
 }
 
-/* Enters a context into the list of its level, if it belongs there. */
-static void list_ctx_locked(struct npu_sched *s, struct npu_sched_ctx *ctx)
+static struct npu_sched_share *share_of(struct npu_sched_ctx *ctx)
 {
-	struct npu_sched_job *head = head_of(ctx);
-	struct npu_sched_ctx *pos;
-
-	lockdep_assert_held(&s->lock);
-
-	if (!head || ctx->active || !list_empty(&ctx->link))
-		return;
-
-	list_for_each_entry_reverse(pos, &s->levels[ctx->level], link)
-		if (head_of(pos)->seq < head->seq)
-			break;
-	list_add(&ctx->link, &pos->link);
+	return &ctx->client->shares[ctx->rank];
 }
 
-static void push_back_locked(struct npu_sched *s, struct npu_sched_job *job)
+static u64 weighted(const struct npu_sched_ctx *ctx, u64 ns)
 {
-	struct npu_sched_ctx *ctx = job->ctx;
+	if (ctx->priority > DRM_NPU_PRIORITY_NORMAL)
+		return ns / 4;
+	if (ctx->priority < DRM_NPU_PRIORITY_NORMAL)
+		return ns * 4;
+	return ns;
+}
+
+#define for_each_core_of(s, i, mask)				\
+	for (i = 0; i < (s)->num_cores; i++)			\
+		if ((mask) & BIT_ULL(i))
+
+static bool entry_less(struct rb_node *a, const struct rb_node *b)
+{
+	struct npu_sched_entry *x = rb_entry(a, struct npu_sched_entry, rb);
+	const struct npu_sched_entry *y = rb_entry(b, struct npu_sched_entry, rb);
+
+	return x->share->vtime < y->share->vtime;
+}
+
+static bool urgent_less(struct rb_node *a, const struct rb_node *b)
+{
+	return rb_entry(a, struct npu_sched_ctx, urgent)->deadline <
+	       rb_entry(b, struct npu_sched_ctx, urgent)->deadline;
+}
+
+/* Changes what a share has had, and with it its place among the others. */
+static void set_vtime_locked(struct npu_sched *s, struct npu_sched_share *share,
+			     u64 vtime)
+{
+	lockdep_assert_held(&s->lock);
+
+	for (unsigned int i = 0; i < s->num_cores; i++)
+		if (share->entries[i].waiting)
+			rb_erase_cached(&share->entries[i].rb,
+					&s->cores[i].shares[share->rank]);
+	share->vtime = vtime;
+	for (unsigned int i = 0; i < s->num_cores; i++)
+		if (share->entries[i].waiting)
+			rb_add_cached(&share->entries[i].rb,
+				      &s->cores[i].shares[share->rank], entry_less);
+}
+
+/* A client comes back: what it did not use is not saved up for it. */
+static void limit_credit_locked(struct npu_sched *s, struct npu_sched_ctx *ctx)
+{
+	struct npu_sched_share *share = share_of(ctx);
+	u64 floor = 0;
+	unsigned int i;
 
 	lockdep_assert_held(&s->lock);
 
-	list_add(&job->link, &ctx->queue);
-	ctx->active--;
-	list_ctx_locked(s, ctx);
+	for_each_core_of(s, i, ctx->core_mask)
+		floor = max(floor, s->cores[i].floor[ctx->rank]);
+	if (share->vtime + NPU_SCHED_CREDIT_NS < floor)
+		set_vtime_locked(s, share, floor - NPU_SCHED_CREDIT_NS);
+}
+
+/* By age. Who comes back to the list after a prediction is among the oldest. */
+static void seat_locked(struct npu_sched_core *core, struct npu_sched_seat *seat)
+{
+	struct npu_sched_seat *pos;
+	unsigned int looked = 0;
+
+	if (list_empty(&core->waiting) ||
+	    list_last_entry(&core->waiting, struct npu_sched_seat, link)->ctx->since <=
+	    seat->ctx->since) {
+		list_add_tail(&seat->link, &core->waiting);
+		return;
+	}
+	list_for_each_entry(pos, &core->waiting, link)
+		if (pos->ctx->since > seat->ctx->since || ++looked > NPU_SCHED_LOOK)
+			break;
+	list_add_tail(&seat->link, &pos->link);
+}
+
+static void note_deadline_locked(struct npu_sched *s, struct npu_sched_ctx *ctx)
+{
+	struct npu_sched_job *head = head_of(ctx);
+
+	lockdep_assert_held(&s->lock);
+
+	if (!RB_EMPTY_NODE(&ctx->urgent))
+		rb_erase_cached(&ctx->urgent, &s->urgent[ctx->rank]);
+	RB_CLEAR_NODE(&ctx->urgent);
+	if (!head || !head->deadline)
+		return;
+	ctx->deadline = head->deadline;
+	rb_add_cached(&ctx->urgent, &s->urgent[ctx->rank], urgent_less);
+}
+
+/* A context waits from now on, if it has something to wait for. */
+static void wait_locked(struct npu_sched *s, struct npu_sched_ctx *ctx)
+{
+	struct npu_sched_share *share = share_of(ctx);
+	struct npu_sched_job *head = head_of(ctx);
+	struct npu_sched_ctx *pos;
+	unsigned int i;
+
+	lockdep_assert_held(&s->lock);
+
+	if (!head || ctx->active || npu_sched_waits(ctx))
+		return;
+
+	if (!share->active && list_empty(&share->ctxs))
+		limit_credit_locked(s, ctx);
+
+	list_for_each_entry_reverse(pos, &share->ctxs, link)
+		if (pos->priority > ctx->priority ||
+		    (pos->priority == ctx->priority && head_of(pos)->seq < head->seq))
+			break;
+	list_add(&ctx->link, &pos->link);
+
+	for_each_core_of(s, i, ctx->core_mask) {
+		seat_locked(&s->cores[i], &ctx->seats[i]);
+		if (!share->entries[i].waiting++)
+			rb_add_cached(&share->entries[i].rb,
+				      &s->cores[i].shares[share->rank], entry_less);
+	}
+	note_deadline_locked(s, ctx);
+}
+
+static void unwait_locked(struct npu_sched *s, struct npu_sched_ctx *ctx)
+{
+	struct npu_sched_share *share = share_of(ctx);
+	unsigned int i;
+
+	lockdep_assert_held(&s->lock);
+
+	if (!npu_sched_waits(ctx))
+		return;
+
+	list_del_init(&ctx->link);
+	for_each_core_of(s, i, ctx->core_mask) {
+		list_del(&ctx->seats[i].link);
+		if (!--share->entries[i].waiting)
+			rb_erase_cached(&share->entries[i].rb,
+					&s->cores[i].shares[share->rank]);
+	}
+	if (!RB_EMPTY_NODE(&ctx->urgent))
+		rb_erase_cached(&ctx->urgent, &s->urgent[ctx->rank]);
+	RB_CLEAR_NODE(&ctx->urgent);
 }
 
 static void take_locked(struct npu_sched *s, struct npu_sched_job *job,
 			unsigned int core)
 {
 	struct npu_sched_ctx *ctx = job->ctx;
+	struct npu_sched_share *share = share_of(ctx);
+	u64 *floor = &s->cores[core].floor[ctx->rank];
 
 	lockdep_assert_held(&s->lock);
 
+	unwait_locked(s, ctx);
 	list_del_init(&job->link);
-	list_del_init(&ctx->link);
 	ctx->active++;
 	ctx->core = core;
+
+	*floor = max(*floor, share->vtime);
+	job->share = share;
+	job->charged = weighted(ctx, ctx->mean_ns);
+	share->active++;
+	set_vtime_locked(s, share, share->vtime + job->charged);
+}
+
+/* A job leaves its slot, with the hardware time it used there. */
+static void leave_locked(struct npu_sched *s, struct npu_sched_job *job, u64 ran)
+{
+	struct npu_sched_share *share = job->share;
+
+	lockdep_assert_held(&s->lock);
+
+	set_vtime_locked(s, share, share->vtime - job->charged +
+				   weighted(job->ctx, ran));
+	share->active--;
+	job->share = NULL;
+	job->ctx->active--;
+}
+
+static void push_back_locked(struct npu_sched *s, struct npu_sched_job *job, u64 ran)
+{
+	lockdep_assert_held(&s->lock);
+
+	leave_locked(s, job, ran);
+	list_add(&job->link, &job->ctx->queue);
+	wait_locked(s, job->ctx);
+}
+
+/* Does a context go before another one, whatever they have had? */
+static bool overtakes(struct npu_sched_ctx *ctx, struct npu_sched_ctx *other)
+{
+	if (share_of(ctx) == share_of(other))
+		return ctx->priority > other->priority;
+	return ctx->rank < other->rank;
 }
 
 /* Takes back predictions that a context overtakes. */
 static void displace_locked(struct npu_sched *s, struct npu_sched_ctx *ctx)
 {
+	unsigned int i;
+
 	lockdep_assert_held(&s->lock);
 
-	for (unsigned int i = 0; i < s->num_cores; i++) {
+	if (!npu_sched_waits(ctx))
+		return;
+	for_each_core_of(s, i, ctx->core_mask) {
 		struct npu_sched_core *core = &s->cores[i];
 
-		if (!core->next || !(ctx->core_mask & BIT_ULL(i)) ||
-		    core->next->ctx->level <= ctx->level)
+		if (!core->next || !overtakes(ctx, core->next->ctx))
 			continue;
-		push_back_locked(s, core->next);
+		push_back_locked(s, core->next, 0);
 		core->next = NULL;
 	}
 }
@@ -198,7 +412,7 @@ static void withdraw_locked(struct npu_sched *s, struct npu_sched_ctx *ctx)
 
 	if (!ctx->active || !core->next || core->next->ctx != ctx)
 		return;
-	push_back_locked(s, core->next);
+	push_back_locked(s, core->next, 0);
 	core->next = NULL;
 }
 
@@ -220,25 +434,20 @@ static void withdraw_locked(struct npu_sched *s, struct npu_sched_ctx *ctx)
 int npu_sched_ctx_set(struct npu_sched *s, struct npu_sched_ctx *ctx, u32 sched_class,
 		      s32 priority, u64 core_mask)
 {
-	int level = level_of(sched_class, priority);
+	int ret = npu_sched_check(sched_class, priority);
 
 	lockdep_assert_held(&s->lock);
 
-	if (level < 0)
-		return level;
+	if (ret)
+		return ret;
 	if (core_mask != ctx->core_mask && !(core_mask & s->present))
 		return s->present ? -EINVAL : -ENODEV;
 
 	withdraw_locked(s, ctx);
-	list_del_init(&ctx->link);
-	ctx->sched_class = sched_class;
-	ctx->priority = priority;
-	ctx->level = level;
-	WRITE_ONCE(ctx->core_mask, core_mask);
-	list_ctx_locked(s, ctx);
-
-	if (head_of(ctx))
-		displace_locked(s, ctx);
+	unwait_locked(s, ctx);
+	set_attributes(ctx, sched_class, priority, core_mask);
+	wait_locked(s, ctx);
+	displace_locked(s, ctx);
 	return 0;
 }
 EXPORT_SYMBOL_IF_KUNIT(npu_sched_ctx_set);
@@ -247,85 +456,223 @@ EXPORT_SYMBOL_IF_KUNIT(npu_sched_ctx_set);
  * npu_sched_ready() - a job could run from now on
  * @s: the policy
  * @job: the job; jobs of one context have to come in their order
+ * @now: time in nanoseconds
  *
  * Predictions that the job overtakes are taken back. The caller asks all cores
  * with npu_sched_start() and npu_sched_fill() afterwards.
  */
-void npu_sched_ready(struct npu_sched *s, struct npu_sched_job *job)
+void npu_sched_ready(struct npu_sched *s, struct npu_sched_job *job, u64 now)
 {
 	struct npu_sched_ctx *ctx = job->ctx;
 
 	lockdep_assert_held(&s->lock);
 
 	job->seq = ++s->seq;
+	if (list_empty(&ctx->queue))
+		ctx->since = now;
 	list_add_tail(&job->link, &ctx->queue);
-	list_ctx_locked(s, ctx);
+	wait_locked(s, ctx);
 	displace_locked(s, ctx);
 }
 EXPORT_SYMBOL_IF_KUNIT(npu_sched_ready);
 
-/*
- * The best context of one level for a core. @extra is a context that is not
- * listed because its job has the core, but may follow itself there.
+/**
+ * npu_sched_deadline() - somebody wants a job to be done by then
+ * @s: the policy
+ * @job: the job, which need not be ready yet
+ * @deadline: time in nanoseconds; the earliest one counts
  */
-static struct npu_sched_job *pick_level_locked(struct npu_sched *s,
-					       unsigned int core,
-					       unsigned int level,
-					       struct npu_sched_job *extra)
+void npu_sched_deadline(struct npu_sched *s, struct npu_sched_job *job, u64 deadline)
 {
-	struct npu_sched_job *oldest = extra, *local = extra;
-	struct npu_sched_ctx *ctx;
+	struct npu_sched_ctx *ctx = job->ctx;
 
 	lockdep_assert_held(&s->lock);
 
-	list_for_each_entry(ctx, &s->levels[level], link) {
-		struct npu_sched_job *head = head_of(ctx);
+	if (job->deadline && job->deadline <= deadline)
+		return;
+	job->deadline = deadline;
+	if (npu_sched_waits(ctx) && head_of(ctx) == job)
+		note_deadline_locked(s, ctx);
+}
+EXPORT_SYMBOL_IF_KUNIT(npu_sched_deadline);
 
+/* Of one client, who is next on a core? One is, or its share would not be there. */
+static struct npu_sched_ctx *pick_ctx_locked(struct npu_sched *s, unsigned int core,
+					     struct npu_sched_share *share)
+{
+	struct npu_sched_ctx *ctx, *first = NULL;
+
+	lockdep_assert_held(&s->lock);
+
+	list_for_each_entry(ctx, &share->ctxs, link) {
 		if (!(ctx->core_mask & BIT_ULL(core)))
 			continue;
-		if (!oldest || head->seq < oldest->seq)
-			oldest = head;
-		if (head->seq > oldest->seq + NPU_SCHED_AFFINITY_WINDOW)
+		first = first ?: ctx;
+		if (ctx->priority != first->priority ||
+		    head_of(ctx)->seq > head_of(first)->seq + NPU_SCHED_AFFINITY_JOBS)
 			break;
-		if (ctx->vm != s->cores[core].vm)
-			continue;
-		if (!local || head->seq < local->seq)
-			local = head;
-		break;
+		if (ctx->vm == s->cores[core].vm)
+			return ctx;
 	}
-
-	if (local && local->seq <= oldest->seq + NPU_SCHED_AFFINITY_WINDOW)
-		return local;
-	return oldest;
+	return first;
 }
 
-static struct npu_sched_job *pick_locked(struct npu_sched *s, unsigned int core)
+/* Of one class, who has had least? */
+static struct npu_sched_ctx *pick_fair_locked(struct npu_sched *s, unsigned int core,
+					      unsigned int rank)
 {
-	struct npu_sched_job *run = s->cores[core].run;
-	struct npu_sched_ctx *own = run ? run->ctx : NULL;
+	struct rb_node *rb = rb_first_cached(&s->cores[core].shares[rank]);
+	struct npu_sched_ctx *ctx, *first = NULL;
+	u64 limit = 0;
 
 	lockdep_assert_held(&s->lock);
 
-	/* It may have the core, and not be allowed to come back. */
-	if (own && !(own->core_mask & BIT_ULL(core)))
-		own = NULL;
+	for (unsigned int i = 0; rb && i <= NPU_SCHED_LOOK; i++, rb = rb_next(rb)) {
+		struct npu_sched_share *share;
 
-	for (unsigned int level = 0; level < NPU_SCHED_LEVELS; level++) {
-		struct npu_sched_job *extra, *job;
+		share = rb_entry(rb, struct npu_sched_entry, rb)->share;
+		if (first && share->vtime > limit)
+			break;
+		ctx = pick_ctx_locked(s, core, share);
+		if (ctx->vm == s->cores[core].vm)
+			return ctx;
+		if (!first) {
+			first = ctx;
+			limit = share->vtime + NPU_SCHED_AFFINITY_NS;
+		}
+	}
+	return first;
+}
 
-		extra = own && own->level == level ? head_of(own) : NULL;
-		job = pick_level_locked(s, core, level, extra);
-		if (job)
-			return job;
+/* Of one class, whose deadline is near? */
+static struct npu_sched_ctx *pick_urgent_locked(struct npu_sched *s, unsigned int core,
+						unsigned int rank, u64 now)
+{
+	struct rb_node *least = rb_first_cached(&s->cores[core].shares[rank]);
+	struct rb_node *rb = rb_first_cached(&s->urgent[rank]);
+	u64 limit;
+
+	lockdep_assert_held(&s->lock);
+
+	if (!least)
+		return NULL;
+	limit = rb_entry(least, struct npu_sched_entry, rb)->share->vtime +
+		NPU_SCHED_CREDIT_NS;
+
+	for (unsigned int i = 0; rb && i <= NPU_SCHED_LOOK; i++, rb = rb_next(rb)) {
+		struct npu_sched_ctx *ctx = rb_entry(rb, struct npu_sched_ctx, urgent);
+
+		if (ctx->deadline > now + NPU_SCHED_URGENT_NS)
+			break;
+		if ((ctx->core_mask & BIT_ULL(core)) && share_of(ctx)->vtime <= limit)
+			return ctx;
 	}
 	return NULL;
 }
 
-/* Takes a predicted job away from the core that was to run it. */
-static struct npu_sched_job *steal_locked(struct npu_sched *s, unsigned int core)
+/* The best class that somebody who waits for a core has. */
+static unsigned int best_rank_locked(struct npu_sched *s, unsigned int core)
+{
+	unsigned int rank = 0;
+
+	lockdep_assert_held(&s->lock);
+
+	while (rank < NPU_SCHED_CLASSES &&
+	       RB_EMPTY_ROOT(&s->cores[core].shares[rank].rb_root))
+		rank++;
+	return rank;
+}
+
+/* Who has waited for so long that it is due, whatever its class? */
+static struct npu_sched_ctx *pick_aged_locked(struct npu_sched *s, unsigned int core,
+					      u64 now)
+{
+	struct npu_sched_core *c = &s->cores[core];
+	struct npu_sched_seat *seat;
+
+	lockdep_assert_held(&s->lock);
+
+	if (now < c->aged_at + NPU_SCHED_AGE_NS)
+		return NULL;
+	seat = list_first_entry_or_null(&c->waiting, struct npu_sched_seat, link);
+	if (!seat || now < seat->ctx->since + NPU_SCHED_AGE_NS)
+		return NULL;
+	return seat->ctx;
+}
+
+/* Does the context whose job has a core go on there, before another one? */
+static bool follows_itself(struct npu_sched_ctx *own, struct npu_sched_ctx *other)
+{
+	bool near = own->vm == other->vm;
+
+	if (share_of(own) != share_of(other))
+		return share_of(own)->vtime <=
+		       share_of(other)->vtime + (near ? 0 : NPU_SCHED_AFFINITY_NS);
+	if (own->priority != other->priority)
+		return own->priority > other->priority;
+	return head_of(own)->seq <=
+	       head_of(other)->seq + (near ? 0 : NPU_SCHED_AFFINITY_JOBS);
+}
+
+static struct npu_sched_job *pick_locked(struct npu_sched *s, unsigned int core,
+					 u64 now, bool *aged)
+{
+	struct npu_sched_job *run = s->cores[core].run;
+	struct npu_sched_ctx *own, *ctx;
+
+	lockdep_assert_held(&s->lock);
+
+	own = run ? run->ctx : NULL;
+	if (own && (!head_of(own) || !(own->core_mask & BIT_ULL(core))))
+		own = NULL;
+
+	/* Most of the time there is nothing to choose. */
+	*aged = false;
+	if (list_empty(&s->cores[core].waiting))
+		return own ? head_of(own) : NULL;
+
+	/* One after the other: a better class must not wait for two of them. */
+	ctx = NULL;
+	if (s->cores[core].last_rank <= best_rank_locked(s, core))
+		ctx = pick_aged_locked(s, core, now);
+	*aged = ctx;
+	if (ctx)
+		return head_of(ctx);
+
+	for (unsigned int rank = 0; rank < NPU_SCHED_CLASSES; rank++) {
+		ctx = pick_urgent_locked(s, core, rank, now);
+		if (ctx)
+			return head_of(ctx);
+		ctx = pick_fair_locked(s, core, rank);
+		if (own && own->rank == rank && (!ctx || follows_itself(own, ctx)))
+			ctx = own;
+		if (ctx)
+			return head_of(ctx);
+	}
+	return NULL;
+}
+
+/* Should a core run what was predicted for another one, and not @job? */
+static bool better_than(struct npu_sched_job *next, struct npu_sched_job *job)
+{
+	if (!job || next->share->rank < job->ctx->rank)
+		return true;
+	if (next->share->rank > job->ctx->rank)
+		return false;
+	if (next->share == share_of(job->ctx))
+		return next->ctx->priority > job->ctx->priority;
+	return next->share->vtime - next->charged + NPU_SCHED_AFFINITY_NS <
+	       share_of(job->ctx)->vtime;
+}
+
+/*
+ * Takes a predicted job away from the core that was to run it, if that has to go
+ * before @job, which may be NULL. Returns it, or @job.
+ */
+static struct npu_sched_job *steal_locked(struct npu_sched *s, unsigned int core,
+					  struct npu_sched_job *job)
 {
 	struct npu_sched_core *victim = NULL;
-	struct npu_sched_job *job;
 
 	lockdep_assert_held(&s->lock);
 
@@ -336,15 +683,17 @@ static struct npu_sched_job *steal_locked(struct npu_sched *s, unsigned int core
 		if (!c->next || c->next->ctx->active > 1 ||
 		    !(c->next->ctx->core_mask & BIT_ULL(core)))
 			continue;
-		if (!victim || c->next->ctx->level < victim->next->ctx->level)
+		if (victim && c->next->share->rank >= victim->next->share->rank)
+			continue;
+		if (better_than(c->next, job))
 			victim = c;
 	}
 	if (!victim)
-		return NULL;
+		return job;
 
 	job = victim->next;
 	victim->next = NULL;
-	push_back_locked(s, job);
+	push_back_locked(s, job, 0);
 	return job;
 }
 
@@ -353,6 +702,7 @@ static struct npu_sched_job *steal_locked(struct npu_sched *s, unsigned int core
  * @s: the policy
  * @core: a core that has no job
  * @same_vm: only if that needs no change of VM
+ * @now: time in nanoseconds
  *
  * Asking every idle core with @same_vm set first and then without it puts jobs
  * where their VM is, when there is a choice.
@@ -360,10 +710,11 @@ static struct npu_sched_job *steal_locked(struct npu_sched *s, unsigned int core
  * Return: the job that has the core from now on, or NULL.
  */
 struct npu_sched_job *npu_sched_start(struct npu_sched *s, unsigned int core,
-				      bool same_vm)
+				      bool same_vm, u64 now)
 {
 	struct npu_sched_core *c = &s->cores[core];
 	struct npu_sched_job *job;
+	bool aged;
 
 	lockdep_assert_held(&s->lock);
 
@@ -372,19 +723,21 @@ struct npu_sched_job *npu_sched_start(struct npu_sched *s, unsigned int core,
 
 	if (c->next) {
 		swap(c->run, c->next);
+		c->run_aged = false;
 		return c->run;
 	}
 
-	job = pick_locked(s, core);
-	if (job && same_vm && job->ctx->vm != c->vm)
-		return NULL;
-	if (!job && !same_vm)
-		job = steal_locked(s, core);
-	if (!job)
+	job = pick_locked(s, core, now, &aged);
+	if (!same_vm && !aged)
+		job = steal_locked(s, core, job);
+	if (!job || (same_vm && job->ctx->vm != c->vm))
 		return NULL;
 
 	take_locked(s, job, core);
 	c->run = job;
+	c->run_aged = aged;
+	if (aged)
+		c->aged_at = now;
 	return job;
 }
 EXPORT_SYMBOL_IF_KUNIT(npu_sched_start);
@@ -393,14 +746,16 @@ EXPORT_SYMBOL_IF_KUNIT(npu_sched_start);
  * npu_sched_fill() - predict which job a busy core runs next
  * @s: the policy
  * @core: the core
+ * @now: time in nanoseconds
  *
  * Fills the next slot when it is empty and the best job for the core needs no
  * change of VM.
  */
-void npu_sched_fill(struct npu_sched *s, unsigned int core)
+void npu_sched_fill(struct npu_sched *s, unsigned int core, u64 now)
 {
 	struct npu_sched_core *c = &s->cores[core];
 	struct npu_sched_job *job;
+	bool aged;
 
 	lockdep_assert_held(&s->lock);
 
@@ -408,8 +763,9 @@ void npu_sched_fill(struct npu_sched *s, unsigned int core)
 	    c->run->ctx->vm != c->vm)
 		return;
 
-	job = pick_locked(s, core);
-	if (!job || job->ctx->vm != c->vm)
+	/* Whose age is due is not a matter of prediction. */
+	job = pick_locked(s, core, now, &aged);
+	if (!job || aged || job->ctx->vm != c->vm)
 		return;
 
 	take_locked(s, job, core);
@@ -417,20 +773,98 @@ void npu_sched_fill(struct npu_sched *s, unsigned int core)
 }
 EXPORT_SYMBOL_IF_KUNIT(npu_sched_fill);
 
+/* After its slice: has somebody of the same class had less? */
+static bool slice_is_over(struct npu_sched *s, unsigned int core, u64 ran)
+{
+	struct npu_sched_job *run = s->cores[core].run;
+	struct npu_sched_share *share;
+	struct rb_node *least;
+
+	/* Who got the core because of its age gets one task of it. */
+	if (ran < NPU_SCHED_SLICE_NS && !s->cores[core].run_aged)
+		return false;
+	least = rb_first_cached(&s->cores[core].shares[run->share->rank]);
+	if (!least)
+		return false;
+	share = rb_entry(least, struct npu_sched_entry, rb)->share;
+	return share != run->share &&
+	       share->vtime + run->charged < run->share->vtime +
+					     weighted(run->ctx, ran);
+}
+
+/**
+ * npu_sched_must_yield() - should a job make way before its next task?
+ * @s: the policy
+ * @core: the core that the job has
+ * @ran: how long it has had it, in nanoseconds
+ * @now: time in nanoseconds
+ *
+ * Return: true when somebody else should have the core now.
+ */
+bool npu_sched_must_yield(struct npu_sched *s, unsigned int core, u64 ran, u64 now)
+{
+	struct npu_sched_core *c = &s->cores[core];
+
+	lockdep_assert_held(&s->lock);
+
+	if (best_rank_locked(s, core) < c->run->share->rank ||
+	    (c->next && c->next->share->rank < c->run->share->rank))
+		return true;
+	return pick_aged_locked(s, core, now) || slice_is_over(s, core, ran);
+}
+EXPORT_SYMBOL_IF_KUNIT(npu_sched_must_yield);
+
+static void note_time(struct npu_sched_ctx *ctx, u64 ran)
+{
+	ctx->mean_ns = ctx->mean_ns ? (3 * ctx->mean_ns + ran) / 4 : ran;
+}
+
+/**
+ * npu_sched_yield() - the job that has a core makes way
+ * @s: the policy
+ * @core: the core
+ * @ran: how long it had it, in nanoseconds
+ * @now: time in nanoseconds
+ *
+ * It goes back to the head of its queue.
+ */
+void npu_sched_yield(struct npu_sched *s, unsigned int core, u64 ran, u64 now)
+{
+	struct npu_sched_core *c = &s->cores[core];
+	struct npu_sched_job *job = c->run;
+
+	lockdep_assert_held(&s->lock);
+
+	npu_sched_requeue(s, core, false);
+	note_time(job->ctx, ran);
+	c->last_rank = job->share->rank;
+	job->ctx->since = now;
+	push_back_locked(s, job, ran);
+	c->run = NULL;
+}
+EXPORT_SYMBOL_IF_KUNIT(npu_sched_yield);
+
 /**
  * npu_sched_done() - the job that had a core is over
  * @s: the policy
  * @core: the core
+ * @ran: how long it had it, in nanoseconds
+ * @now: time in nanoseconds
  */
-void npu_sched_done(struct npu_sched *s, unsigned int core)
+void npu_sched_done(struct npu_sched *s, unsigned int core, u64 ran, u64 now)
 {
-	struct npu_sched_ctx *ctx = s->cores[core].run->ctx;
+	struct npu_sched_core *c = &s->cores[core];
+	struct npu_sched_job *job = c->run;
+	struct npu_sched_ctx *ctx = job->ctx;
 
 	lockdep_assert_held(&s->lock);
 
-	s->cores[core].run = NULL;
-	ctx->active--;
-	list_ctx_locked(s, ctx);
+	c->run = NULL;
+	c->last_rank = job->share->rank;
+	note_time(ctx, ran);
+	leave_locked(s, job, ran);
+	ctx->since = now;
+	wait_locked(s, ctx);
 }
 EXPORT_SYMBOL_IF_KUNIT(npu_sched_done);
 
@@ -449,12 +883,12 @@ void npu_sched_requeue(struct npu_sched *s, unsigned int core, bool run)
 	lockdep_assert_held(&s->lock);
 
 	if (c->next)
-		push_back_locked(s, c->next);
+		push_back_locked(s, c->next, 0);
 	c->next = NULL;
 	if (!run)
 		return;
 	if (c->run)
-		push_back_locked(s, c->run);
+		push_back_locked(s, c->run, 0);
 	c->run = NULL;
 }
 EXPORT_SYMBOL_IF_KUNIT(npu_sched_requeue);
@@ -473,8 +907,8 @@ void npu_sched_purge(struct npu_sched *s, struct npu_sched_ctx *ctx,
 	lockdep_assert_held(&s->lock);
 
 	withdraw_locked(s, ctx);
+	unwait_locked(s, ctx);
 	list_splice_tail_init(&ctx->queue, jobs);
-	list_del_init(&ctx->link);
 }
 EXPORT_SYMBOL_IF_KUNIT(npu_sched_purge);
 
@@ -487,13 +921,14 @@ EXPORT_SYMBOL_IF_KUNIT(npu_sched_purge);
  */
 void npu_sched_strand(struct npu_sched *s, struct list_head *jobs)
 {
-	struct npu_sched_ctx *ctx, *tmp;
+	struct npu_sched_seat *seat, *tmp;
+	unsigned int i;
 
 	lockdep_assert_held(&s->lock);
 
-	for (unsigned int i = 0; i < NPU_SCHED_LEVELS; i++)
-		list_for_each_entry_safe(ctx, tmp, &s->levels[i], link)
-			if (!npu_sched_reachable(s, ctx))
-				npu_sched_purge(s, ctx, jobs);
+	for_each_core_of(s, i, ~s->present)
+		list_for_each_entry_safe(seat, tmp, &s->cores[i].waiting, link)
+			if (!npu_sched_reachable(s, seat->ctx))
+				npu_sched_purge(s, seat->ctx, jobs);
 }
 EXPORT_SYMBOL_IF_KUNIT(npu_sched_strand);

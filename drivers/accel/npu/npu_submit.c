@@ -157,7 +157,7 @@ static int parse_tasks(struct npu_submit *submit, struct npu_submit_job *sjob,
 	sjob->job = job;
 
 	for (u32 i = 0; i < array->count && !why; i++) {
-		why = npu_task_check(submit->npu->ip, &tasks[i],
+		why = npu_task_check(submit->npu->ip, &tasks[i], !i,
 				     npu_vm_end(submit->npu), &job->own_tasks[i]);
 		if (why)
 			drm_dbg(&submit->npu->drm, "task %u at %#llx, %u bytes: %s\n",

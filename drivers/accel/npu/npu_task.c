@@ -24,6 +24,7 @@
  * npu_task_check() - check and take over a task
  * @ip: the family that runs it
  * @in: what userspace says
+ * @first: it is the first one of its job
  * @end: size of the address space, or of the program, that the stream lies in
  * @out: the task, if it is right
  *
@@ -33,9 +34,9 @@
  * Return: NULL, or what is wrong.
  */
 const char *npu_task_check(const struct npu_ip *ip, const struct drm_npu_task *in,
-			   u64 end, struct npu_task *out)
+			   bool first, u64 end, struct npu_task *out)
 {
-	if (in->flags || in->pad)
+	if ((in->flags & ~DRM_NPU_TASK_FOLLOWS) || in->pad)
 		return "reserved field is set";
 	if (!in->cmd_size || in->cmd_size % sizeof(u64) ||
 	    in->cmd_size > ip->max_cmd_size)
@@ -45,11 +46,14 @@ const char *npu_task_check(const struct npu_ip *ip, const struct drm_npu_task *i
 		return "bad address";
 	if (in->done_unit >= ip->num_done_units)
 		return "unknown unit";
+	if (first && (in->flags & DRM_NPU_TASK_FOLLOWS))
+		return "nothing to follow";
 
 	*out = (struct npu_task){
 		.cmd_va = in->cmd_va,
 		.cmd_size = in->cmd_size,
 		.done_unit = in->done_unit,
+		.follows = in->flags & DRM_NPU_TASK_FOLLOWS,
 	};
 	return NULL;
 }

@@ -20,10 +20,13 @@ struct npu_task {
 
 	/** @done_unit: the unit whose completion ends it */
 	u32 done_unit;
+
+	/** @follows: it needs what the task before it has left in the core */
+	bool follows;
 };
 
 const char *npu_task_check(const struct npu_ip *ip, const struct drm_npu_task *in,
-			   u64 end, struct npu_task *out);
+			   bool first, u64 end, struct npu_task *out);
 const char *npu_patch_check(const struct drm_npu_patch *in, u64 size);
 
 #endif /* __NPU_TASK_H__ */

@@ -638,6 +638,9 @@ struct drm_npu_vm_bind {
 
 /**
  * enum drm_npu_class - how a context wants its jobs scheduled
+ *
+ * A job makes way for one of a better class between two of its tasks. Contexts
+ * of any class get a core for one task when they have waited for 100 ms.
  */
 enum drm_npu_class {
 	/** @DRM_NPU_CLASS_BALANCED: neither of the others */
@@ -652,15 +655,19 @@ enum drm_npu_class {
 
 /**
  * enum drm_npu_priority - order of contexts of one class
+ *
+ * Contexts of one file run in the order of their priorities. Between files of
+ * one class the cores are shared by time, which counts more or less depending on
+ * the priority.
  */
 enum drm_npu_priority {
-	/** @DRM_NPU_PRIORITY_LOW: behind the others */
+	/** @DRM_NPU_PRIORITY_LOW: time counts four times */
 	DRM_NPU_PRIORITY_LOW = -1,
 
 	/** @DRM_NPU_PRIORITY_NORMAL: the default */
 	DRM_NPU_PRIORITY_NORMAL = 0,
 
-	/** @DRM_NPU_PRIORITY_HIGH: before the others; needs CAP_SYS_NICE */
+	/** @DRM_NPU_PRIORITY_HIGH: time counts a quarter; needs CAP_SYS_NICE */
 	DRM_NPU_PRIORITY_HIGH = 1,
 };
 
@@ -821,6 +828,15 @@ struct drm_npu_ctx_set {
 };
 
 /**
+ * define DRM_NPU_TASK_FOLLOWS - the task needs what the one before it has left
+ *
+ * In registers or in buffers of the core: nothing else may run between the two.
+ * Without it, another job may have the core between two tasks, and the next one
+ * may run on another core. Not for the first task of a job (-EINVAL).
+ */
+#define DRM_NPU_TASK_FOLLOWS	(1 << 0)
+
+/**
  * struct drm_npu_task - one command stream
  */
 struct drm_npu_task {
@@ -837,7 +853,7 @@ struct drm_npu_task {
 	 */
 	__u32 cmd_size;
 
-	/** @flags: zero */
+	/** @flags: DRM_NPU_TASK_* */
 	__u32 flags;
 
 	/**

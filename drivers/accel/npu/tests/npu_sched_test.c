@@ -22,6 +22,7 @@ static const char vms[8];
 
 struct world {
 	struct npu_sched s;
+	struct npu_sched_client client;
 	struct npu_sched_ctx ctx[NUM_CTXS];
 	struct npu_sched_job job[NUM_JOBS];
 	unsigned int jobs;
@@ -33,6 +34,7 @@ static int world_init(struct kunit *test)
 
 	KUNIT_ASSERT_NOT_NULL(test, w);
 	npu_sched_init(&w->s, NUM_CORES);
+	npu_sched_client_init(&w->client);
 	w->s.up = BIT(NUM_CORES) - 1;
 	w->s.present = w->s.up;
 	test->priv = w;
@@ -44,8 +46,8 @@ static struct npu_sched_ctx *ctx_class(struct kunit *test, unsigned int i, u32 c
 {
 	struct world *w = test->priv;
 
-	KUNIT_ASSERT_EQ(test, 0, npu_sched_ctx_init(&w->ctx[i], class, priority, mask,
-						    vm));
+	KUNIT_ASSERT_EQ(test, 0, npu_sched_ctx_init(&w->ctx[i], &w->client, class,
+						    priority, mask, vm));
 	return &w->ctx[i];
 }
 
@@ -64,14 +66,14 @@ static struct npu_sched_job *ready(struct kunit *test, struct npu_sched_ctx *c)
 	KUNIT_ASSERT_LE(test, w->jobs, NUM_JOBS);
 	npu_sched_job_init(job, c);
 	guard(spinlock_irq)(&w->s.lock);
-	npu_sched_ready(&w->s, job);
+	npu_sched_ready(&w->s, job, 0);
 	return job;
 }
 
 static struct npu_sched_job *start(struct world *w, unsigned int core, bool same_vm)
 {
 	guard(spinlock_irq)(&w->s.lock);
-	return npu_sched_start(&w->s, core, same_vm);
+	return npu_sched_start(&w->s, core, same_vm, 0);
 }
 
 /* Starts a job with the VM switch that the hardware would do. */
@@ -87,13 +89,13 @@ static struct npu_sched_job *run(struct world *w, unsigned int core)
 static void fill(struct world *w, unsigned int core)
 {
 	guard(spinlock_irq)(&w->s.lock);
-	npu_sched_fill(&w->s, core);
+	npu_sched_fill(&w->s, core, 0);
 }
 
 static void done(struct world *w, unsigned int core)
 {
 	guard(spinlock_irq)(&w->s.lock);
-	npu_sched_done(&w->s, core);
+	npu_sched_done(&w->s, core, 0, 0);
 }
 
 static void requeue(struct world *w, unsigned int core, bool with_run)
@@ -178,13 +180,19 @@ static void test_levels(struct kunit *test)
 
 static void test_ctx_args(struct kunit *test)
 {
+	struct world *w = test->priv;
 	struct npu_sched_ctx c;
 
-	KUNIT_EXPECT_EQ(test, -EINVAL, npu_sched_ctx_init(&c, 3, 0, 7, NULL));
-	KUNIT_EXPECT_EQ(test, -EINVAL, npu_sched_ctx_init(&c, U32_MAX, 0, 7, NULL));
-	KUNIT_EXPECT_EQ(test, -EINVAL, npu_sched_ctx_init(&c, 0, 2, 7, NULL));
-	KUNIT_EXPECT_EQ(test, -EINVAL, npu_sched_ctx_init(&c, 0, -2, 7, NULL));
-	KUNIT_EXPECT_EQ(test, 0, npu_sched_ctx_init(&c, 2, -1, 7, NULL));
+	KUNIT_EXPECT_EQ(test, -EINVAL, npu_sched_ctx_init(&c, &w->client, 3, 0, 7,
+						    NULL));
+	KUNIT_EXPECT_EQ(test, -EINVAL, npu_sched_ctx_init(&c, &w->client, U32_MAX, 0, 7,
+						    NULL));
+	KUNIT_EXPECT_EQ(test, -EINVAL, npu_sched_ctx_init(&c, &w->client, 0, 2, 7,
+						    NULL));
+	KUNIT_EXPECT_EQ(test, -EINVAL, npu_sched_ctx_init(&c, &w->client, 0, -2, 7,
+						    NULL));
+	KUNIT_EXPECT_EQ(test, 0, npu_sched_ctx_init(&c, &w->client, 2, -1, 7,
+						    NULL));
 }
 
 /* The core that has the VM takes the job, although another one is asked first. */
@@ -221,7 +229,7 @@ static void test_affinity_window(struct kunit *test)
 		overtaken++;
 	}
 	KUNIT_EXPECT_GT(test, overtaken, 1);
-	KUNIT_EXPECT_LE(test, overtaken, NPU_SCHED_AFFINITY_WINDOW + 1);
+	KUNIT_EXPECT_LE(test, overtaken, NPU_SCHED_AFFINITY_JOBS + 1);
 }
 
 /* The next slot takes the next job of the same VM, its own context's included. */

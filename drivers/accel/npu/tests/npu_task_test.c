@@ -32,6 +32,7 @@ static const struct {
 	struct drm_npu_task task;
 	u64 end;
 	const char *want;
+	bool later;
 } tasks[] = {
 	{ { .cmd_va = 0, .cmd_size = 8 }, VM, NULL },
 	{ { .cmd_va = 16, .cmd_size = 8, .done_unit = 1 }, VM, NULL },
@@ -41,7 +42,9 @@ static const struct {
 	{ { .cmd_va = 0, .cmd_size = PROGRAM }, PROGRAM, NULL },
 	{ { .cmd_va = PROGRAM - 32, .cmd_size = 24 }, PROGRAM, NULL },
 
-	{ { .cmd_size = 8, .flags = 1 }, VM, "reserved field is set" },
+	{ { .cmd_size = 8, .flags = DRM_NPU_TASK_FOLLOWS }, VM, NULL, true },
+	{ { .cmd_size = 8, .flags = DRM_NPU_TASK_FOLLOWS }, VM, "nothing to follow" },
+	{ { .cmd_size = 8, .flags = 2 }, VM, "reserved field is set" },
 	{ { .cmd_size = 8, .flags = BIT(31) }, VM, "reserved field is set" },
 	{ { .cmd_size = 8, .pad = 1 }, VM, "reserved field is set" },
 
@@ -81,7 +84,8 @@ static void test_tasks(struct kunit *test)
 		struct npu_task out = { .cmd_va = 1, .cmd_size = 1, .done_unit = 99 };
 
 		expect_answer(test, i, tasks[i].want,
-			      npu_task_check(&ip, in, tasks[i].end, &out));
+			      npu_task_check(&ip, in, !tasks[i].later,
+					     tasks[i].end, &out));
 		/* Taken over when it is right, and left alone when it is not. */
 		KUNIT_EXPECT_EQ(test, tasks[i].want ? 1 : in->cmd_va, out.cmd_va);
 		KUNIT_EXPECT_EQ(test, tasks[i].want ? 1 : in->cmd_size, out.cmd_size);
