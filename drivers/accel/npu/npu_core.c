@@ -196,12 +196,7 @@ static void kick_locked(struct npu_core *core)
 	core->progress = jiffies;
 	core->npu->ip->ops->start(core, &task);
 
-	/*
-	 * Pending most of the time, and then this does nothing: the watchdog
-	 * looks at the time of the last progress when it comes.
-	 */
-	queue_delayed_work(core->wq, &core->watchdog,
-			   msecs_to_jiffies(NPU_TIMEOUT_MS));
+	npu_fault_watch_locked(core);
 }
 
 /**

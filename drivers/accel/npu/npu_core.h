@@ -140,6 +140,9 @@ struct npu_core {
 	/** @progress: when the hardware last took or finished a task, jiffies */
 	unsigned long progress;
 
+	/** @watch_at: when @watchdog comes, if it is pending; jiffies */
+	unsigned long watch_at;
+
 	/** @fault: what @recover_work has to deal with */
 	struct npu_core_fault fault;
 };

@@ -13,6 +13,7 @@
 
 #include "npu_ctx.h"
 #include "npu_device.h"
+#include "npu_fault.h"
 #include "npu_drv.h"
 #include "npu_job.h"
 #include "npu_vm.h"
@@ -187,6 +188,7 @@ static struct npu_ctx *npu_ctx_create(struct npu_file *file, struct npu_vm *vm,
 	mutex_init(&ctx->submit_lock);
 	ctx->npu = npu;
 	ctx->vm_id = args->vm_id;
+	ctx->timeout_ms = args->timeout_ms ?: NPU_TIMEOUT_MS;
 	ctx->fence_context = dma_fence_context_alloc(1);
 
 	ret = npu_sched_ctx_init(&ctx->node, &file->share, args->sched_class, args->priority,
@@ -317,6 +319,15 @@ static int check_cores(struct npu_device *npu, u64 wanted, u64 *core_mask)
 	return 0;
 }
 
+static int check_timeout(struct npu_device *npu, u32 timeout_ms)
+{
+	if (!timeout_ms || (timeout_ms >= NPU_MIN_TIMEOUT_MS &&
+			    timeout_ms <= NPU_MAX_TIMEOUT_MS))
+		return 0;
+	drm_dbg(&npu->drm, "timeout of %u ms\n", timeout_ms);
+	return -EINVAL;
+}
+
 /**
  * npu_ioctl_ctx_create() - DRM_IOCTL_NPU_CTX_CREATE
  * @drm: the DRM device
@@ -335,8 +346,11 @@ int npu_ioctl_ctx_create(struct drm_device *drm, void *data, struct drm_file *fi
 	u64 core_mask;
 	int ret;
 
-	if (args->flags || args->pad)
+	if (args->flags)
 		return -EINVAL;
+	ret = check_timeout(npu, args->timeout_ms);
+	if (ret)
+		return ret;
 
 	ret = check_rank(npu, args->sched_class, args->priority);
 	if (ret)
@@ -412,6 +426,7 @@ static void query_locked(struct npu_ctx *ctx, struct drm_npu_ctx_query *args)
 	args->sched_class = ctx->node.sched_class;
 	args->priority = ctx->node.priority;
 	args->core_mask = ctx->node.core_mask;
+	args->timeout_ms = ctx->timeout_ms;
 	args->hw_time_ns = ctx->results.hw_time_ns;
 	if (running)
 		args->hw_time_ns += ktime_get_raw_ns() - running->since_ns;
@@ -434,9 +449,6 @@ int npu_ioctl_ctx_query(struct drm_device *drm, void *data, struct drm_file *fil
 	struct drm_npu_ctx_query *args = data;
 	struct npu_ctx *ctx;
 
-	if (args->pad)
-		return -EINVAL;
-
 	ctx = npu_ctx_lookup(file->driver_priv, args->ctx_id);
 	if (!ctx)
 		return -ENOENT;
@@ -451,21 +463,33 @@ static int check_set(struct npu_device *npu, const struct drm_npu_ctx_set *args,
 		     u64 *core_mask)
 {
 	const u32 all = DRM_NPU_CTX_SET_CLASS | DRM_NPU_CTX_SET_PRIORITY |
-			DRM_NPU_CTX_SET_CORE_MASK;
+			DRM_NPU_CTX_SET_CORE_MASK | DRM_NPU_CTX_SET_TIMEOUT;
 	int ret;
 
-	if (!args->flags || (args->flags & ~all))
+	if (!args->flags || (args->flags & ~all) || args->pad)
 		return -EINVAL;
 	if ((!(args->flags & DRM_NPU_CTX_SET_CLASS) && args->sched_class) ||
 	    (!(args->flags & DRM_NPU_CTX_SET_PRIORITY) && args->priority) ||
-	    (!(args->flags & DRM_NPU_CTX_SET_CORE_MASK) && args->core_mask))
+	    (!(args->flags & DRM_NPU_CTX_SET_CORE_MASK) && args->core_mask) ||
+	    (!(args->flags & DRM_NPU_CTX_SET_TIMEOUT) && args->timeout_ms))
 		return -EINVAL;
 
 	/* What is not to be set is zero, which everybody may have. */
 	ret = check_rank(npu, args->sched_class, args->priority);
+	if (!ret)
+		ret = check_timeout(npu, args->timeout_ms);
 	if (!ret && (args->flags & DRM_NPU_CTX_SET_CORE_MASK))
 		ret = check_cores(npu, args->core_mask, core_mask);
 	return ret;
+}
+
+static void set_timeout_locked(struct npu_ctx *ctx, u32 timeout_ms)
+{
+	lockdep_assert_held(&ctx->npu->sched.lock);
+
+	ctx->timeout_ms = timeout_ms ?: NPU_TIMEOUT_MS;
+	if (npu_job_running_locked(ctx))
+		npu_fault_watch_locked(ctx->npu->cores[ctx->node.core]);
 }
 
 static int set_locked(struct npu_ctx *ctx, const struct drm_npu_ctx_set *args,
@@ -484,9 +508,13 @@ static int set_locked(struct npu_ctx *ctx, const struct drm_npu_ctx_set *args,
 								   node->priority,
 				flags & DRM_NPU_CTX_SET_CORE_MASK ? core_mask :
 								    node->core_mask);
-	if (!ret)
-		npu_device_schedule_locked(ctx->npu);
-	return ret;
+	if (ret)
+		return ret;
+
+	if (flags & DRM_NPU_CTX_SET_TIMEOUT)
+		set_timeout_locked(ctx, args->timeout_ms);
+	npu_device_schedule_locked(ctx->npu);
+	return 0;
 }
 
 /**

@@ -63,6 +63,12 @@ struct npu_ctx {
 	/** @queued_tasks: tasks of their own that these jobs have */
 	atomic_t queued_tasks;
 
+	/**
+	 * @timeout_ms: how long its jobs may be without progress; protected by
+	 * &npu_sched.lock
+	 */
+	u32 timeout_ms;
+
 	/** @results: what became of its jobs */
 	struct npu_results results;
 

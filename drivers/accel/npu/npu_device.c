@@ -145,6 +145,8 @@ static int query_device(struct npu_device *npu, struct drm_npu_query *args)
 		.max_queued = NPU_MAX_QUEUED,
 		.max_queued_tasks = NPU_MAX_QUEUED_TASKS,
 		.timeout_ms = NPU_TIMEOUT_MS,
+		.min_timeout_ms = NPU_MIN_TIMEOUT_MS,
+		.max_timeout_ms = NPU_MAX_TIMEOUT_MS,
 		.max_programs = NPU_MAX_PROGRAMS,
 		.max_program_size = NPU_MAX_PROGRAM_SIZE,
 		.max_patches = NPU_MAX_PATCHES,

@@ -35,8 +35,11 @@ struct workqueue_struct;
 #define NPU_MAX_PROGRAM_SIZE	SZ_4M
 #define NPU_MAX_PATCHES		256
 
-/* A job whose hardware makes no progress for this long is hung. */
+/* A job whose hardware makes no progress for this long is hung: */
 #define NPU_TIMEOUT_MS		1000
+/* ... and what a context may ask for instead */
+#define NPU_MIN_TIMEOUT_MS	10
+#define NPU_MAX_TIMEOUT_MS	10000
 
 /**
  * struct npu_device - all cores of an NPU, as one DRM device

@@ -305,6 +305,7 @@ static const struct file_operations npu_fops = {
  * - 1.0 - the first
  * - 1.1 - results of jobs, state of contexts, programs, residency, on-chip
  *	   memory, imported buffers
+ * - 1.2 - tasks that follow each other, timeouts of contexts
  */
 const struct drm_driver npu_drm_driver = {
 	.driver_features = NPU_NODE | DRIVER_GEM | DRIVER_GEM_GPUVA |
@@ -320,7 +321,7 @@ const struct drm_driver npu_drm_driver = {
 	.name = "npu",
 	.desc = "Neural processing unit",
 	.major = 1,
-	.minor = 1,
+	.minor = 2,
 };
 
 static int __init npu_init(void)

@@ -119,6 +119,35 @@ int npu_fault_iommu(struct iommu_domain *domain, struct device *dev,
 	return 0;
 }
 
+static unsigned long limit_locked(struct npu_core *core)
+{
+	struct npu_job *job = npu_core_job_locked(core);
+
+	lockdep_assert_held(&core->npu->sched.lock);
+
+	return core->progress + msecs_to_jiffies(job->ctx->timeout_ms);
+}
+
+/**
+ * npu_fault_watch_locked() - watch the job that a core works on
+ * @core: the core
+ *
+ * Most of the time the watchdog is pending, and then this does nothing: it looks
+ * at the time of the last progress when it comes.
+ */
+void npu_fault_watch_locked(struct npu_core *core)
+{
+	unsigned long end = limit_locked(core);
+
+	lockdep_assert_held(&core->npu->sched.lock);
+
+	if (delayed_work_pending(&core->watchdog) &&
+	    time_before_eq(core->watch_at, end))
+		return;
+	core->watch_at = end;
+	mod_delayed_work(core->wq, &core->watchdog, end - jiffies);
+}
+
 /**
  * npu_fault_watchdog_work() - is there progress?
  * @work: &npu_core.watchdog
@@ -127,7 +156,6 @@ void npu_fault_watchdog_work(struct work_struct *work)
 {
 	struct npu_core *core = container_of(to_delayed_work(work), struct npu_core,
 					     watchdog);
-	unsigned long end;
 	bool cookie;
 
 	cookie = dma_fence_begin_signalling();
@@ -135,9 +163,8 @@ void npu_fault_watchdog_work(struct work_struct *work)
 		if (!core->started || core->fault.error)
 			break;
 
-		end = core->progress + msecs_to_jiffies(NPU_TIMEOUT_MS);
-		if (time_before(jiffies, end))
-			queue_delayed_work(core->wq, &core->watchdog, end - jiffies);
+		if (time_before(jiffies, limit_locked(core)))
+			npu_fault_watch_locked(core);
 		else if (npu_core_event_locked(core, true))
 			dev_warn_ratelimited(core->dev, "interrupt was lost\n");
 		else

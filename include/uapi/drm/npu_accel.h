@@ -182,7 +182,7 @@ struct drm_npu_device_info {
 
 	/**
 	 * @timeout_ms: a job whose hardware makes no progress for this long is
-	 * hung, in milliseconds
+	 * hung, in milliseconds, unless its context says otherwise
 	 */
 	__u32 timeout_ms;
 
@@ -215,6 +215,15 @@ struct drm_npu_device_info {
 
 	/** @max_priority: highest of &enum drm_npu_priority the caller may use */
 	__s32 max_priority;
+
+	/**
+	 * @min_timeout_ms: shortest &drm_npu_ctx_create.timeout_ms, in
+	 * milliseconds; zero before version 1.2
+	 */
+	__u32 min_timeout_ms;
+
+	/** @max_timeout_ms: longest &drm_npu_ctx_create.timeout_ms */
+	__u32 max_timeout_ms;
 };
 
 /**
@@ -681,9 +690,10 @@ enum drm_npu_priority {
  * A context with a job that hung or faulted is banned: jobs it has queued end
  * with -ECANCELED and it accepts no more. Other contexts go on.
  *
- * Errors: -ENOENT no such VM; -EINVAL unknown class or priority, or no usable
- * bit in @core_mask; -EACCES class or priority needs CAP_SYS_NICE; -ENOSPC the
- * file has &drm_npu_device_info.max_ctxs already.
+ * Errors: -ENOENT no such VM; -EINVAL unknown class or priority, no usable bit
+ * in @core_mask, or a @timeout_ms that &struct drm_npu_device_info does not
+ * allow; -EACCES class or priority needs CAP_SYS_NICE; -ENOSPC the file has
+ * &drm_npu_device_info.max_ctxs already.
  */
 struct drm_npu_ctx_create {
 	/** @vm_id: the address space of all its jobs */
@@ -704,8 +714,12 @@ struct drm_npu_ctx_create {
 	/** @ctx_id: out: identifier */
 	__u32 ctx_id;
 
-	/** @pad: zero */
-	__u32 pad;
+	/**
+	 * @timeout_ms: its jobs are hung when their hardware makes no progress
+	 * for this long, in milliseconds; zero for
+	 * &drm_npu_device_info.timeout_ms. Has to be zero before version 1.2.
+	 */
+	__u32 timeout_ms;
 };
 
 /**
@@ -736,6 +750,11 @@ enum drm_npu_ctx_state {
 
 /** define DRM_NPU_FAULT_WRITE - the access that failed was a write */
 #define DRM_NPU_FAULT_WRITE	(1 << 0)
+/**
+ * define DRM_NPU_FAULT_STREAM - the command stream has changed registers that
+ * belong to the kernel, those of the interrupt for instance
+ */
+#define DRM_NPU_FAULT_STREAM	(1 << 1)
 
 /**
  * struct drm_npu_ctx_query - argument of DRM_IOCTL_NPU_CTX_QUERY
@@ -791,8 +810,8 @@ struct drm_npu_ctx_query {
 	/** @fault_flags: out: DRM_NPU_FAULT_* */
 	__u32 fault_flags;
 
-	/** @pad: zero */
-	__u32 pad;
+	/** @timeout_ms: out: how long its jobs may be without progress */
+	__u32 timeout_ms;
 };
 
 /** define DRM_NPU_CTX_SET_CLASS - set &drm_npu_ctx_set.sched_class */
@@ -801,6 +820,8 @@ struct drm_npu_ctx_query {
 #define DRM_NPU_CTX_SET_PRIORITY	(1 << 1)
 /** define DRM_NPU_CTX_SET_CORE_MASK - set &drm_npu_ctx_set.core_mask */
 #define DRM_NPU_CTX_SET_CORE_MASK	(1 << 2)
+/** define DRM_NPU_CTX_SET_TIMEOUT - set &drm_npu_ctx_set.timeout_ms */
+#define DRM_NPU_CTX_SET_TIMEOUT		(1 << 3)
 
 /**
  * struct drm_npu_ctx_set - argument of DRM_IOCTL_NPU_CTX_SET
@@ -825,6 +846,12 @@ struct drm_npu_ctx_set {
 
 	/** @core_mask: cores its jobs may use, bit n for core n; zero for any */
 	__u64 core_mask;
+
+	/** @timeout_ms: as for creation; a job that runs obeys it, too */
+	__u32 timeout_ms;
+
+	/** @pad: zero */
+	__u32 pad;
 };
 
 /**
@@ -921,6 +948,14 @@ struct drm_npu_patch {
 };
 
 /**
+ * define DRM_NPU_PROGRAM_LINKED - its tasks run as DRM_NPU_JOB_LINKED says
+ *
+ * The kernel writes the links into its copy, where the family's documentation
+ * says that they belong; the streams have to leave room for them (-EINVAL).
+ */
+#define DRM_NPU_PROGRAM_LINKED	(1 << 0)
+
+/**
  * struct drm_npu_program_create - argument of DRM_IOCTL_NPU_PROGRAM_CREATE
  *
  * Copies command streams into memory of the kernel's, where neither the caller
@@ -939,7 +974,7 @@ struct drm_npu_program_create {
 	/** @vm_id: the VM it will run in */
 	__u32 vm_id;
 
-	/** @flags: zero */
+	/** @flags: DRM_NPU_PROGRAM_* */
 	__u32 flags;
 
 	/** @cmds: address in the caller's memory of all command streams */
@@ -991,6 +1026,18 @@ struct drm_npu_value {
 };
 
 /**
+ * define DRM_NPU_JOB_LINKED - the hardware goes from task to task by itself
+ *
+ * Each command stream names the next one, as the family's documentation says;
+ * the last one may. The tasks still have to be listed. That costs one interrupt
+ * for many tasks, and a context that has to make way does so only every few of
+ * them: the kernel may run a long list in parts. All tasks need the same
+ * &drm_npu_task.done_unit (-EINVAL). Not for a job that runs a program, see
+ * DRM_NPU_PROGRAM_LINKED (-EINVAL).
+ */
+#define DRM_NPU_JOB_LINKED	(1 << 0)
+
+/**
  * struct drm_npu_job - one job of a submit
  *
  * The fence of a job carries its result: no error when every task finished,
@@ -1015,7 +1062,7 @@ struct drm_npu_job {
 	 */
 	struct drm_npu_array buffers;
 
-	/** @flags: zero */
+	/** @flags: DRM_NPU_JOB_* */
 	__u32 flags;
 
 	/**
@@ -1110,7 +1157,7 @@ struct drm_npu_job_result {
 	/** @fault_va: for -EFAULT, the address it could not access */
 	__u64 fault_va;
 
-	/** @fault_flags: for -EFAULT, DRM_NPU_FAULT_* */
+	/** @fault_flags: DRM_NPU_FAULT_* */
 	__u32 fault_flags;
 
 	/** @tasks_done: tasks that have ended; the index of the one that failed */

@@ -697,7 +697,15 @@ TEST_F(ctx, a_change_that_is_wrong_changes_nothing)
 	const uint32_t mask = DRM_NPU_CTX_SET_CORE_MASK;
 	const struct drm_npu_ctx_set bad[] = {
 		{ .flags = 0 },
-		{ .flags = 8 }, { .flags = 1u << 31 | class },
+		{ .flags = 16 }, { .flags = 1u << 31 | class },
+		{ .flags = class, .timeout_ms = 100 },
+		{ .flags = DRM_NPU_CTX_SET_TIMEOUT,
+		  .timeout_ms = self->e.info.min_timeout_ms - 1 },
+		{ .flags = DRM_NPU_CTX_SET_TIMEOUT,
+		  .timeout_ms = self->e.info.max_timeout_ms + 1 },
+		{ .flags = DRM_NPU_CTX_SET_TIMEOUT, .timeout_ms = ~0u },
+		{ .flags = DRM_NPU_CTX_SET_TIMEOUT, .core_mask = 1 },
+		{ .flags = class, .pad = 1 },
 		{ .flags = class, .sched_class = 3 },
 		{ .flags = class, .sched_class = ~0u },
 		{ .flags = prio, .priority = 2 },
@@ -927,7 +935,10 @@ static bool rivals_wait(struct npu_env *e, struct rivals *v)
 	       r.state == DRM_NPU_JOB_RUNNING;
 }
 
-/* Which of the two had all its jobs done first: 0, 1, or negative for neither */
+/*
+ * Which of the two had all its jobs done first: 0, 1, or negative for neither.
+ * One job of the other may be among them: it gets the core for its age.
+ */
 static int rivals_winner(struct npu_env *e, struct rivals *v)
 {
 	struct drm_npu_job_result r[2][RIVAL_JOBS];
@@ -943,9 +954,9 @@ static int rivals_winner(struct npu_env *e, struct rivals *v)
 	}
 	npu_ctx_destroy(e->fd, v->busy);
 	free(v->tasks);
-	if (r[0][RIVAL_JOBS - 1].end_ns <= r[1][0].start_ns)
+	if (r[0][RIVAL_JOBS - 1].end_ns <= r[1][1].start_ns)
 		return 0;
-	if (r[1][RIVAL_JOBS - 1].end_ns <= r[0][0].start_ns)
+	if (r[1][RIVAL_JOBS - 1].end_ns <= r[0][1].start_ns)
 		return 1;
 	return -EAGAIN;
 }
