@@ -70,6 +70,126 @@ TEST_F(faults, a_hang_ends_with_etime_at_the_stated_time)
 	EXPECT_LE(took, limit * 4 + 1000000000) TH_LOG("generous for debug kernels");
 }
 
+static int ctx_with_timeout(struct npu_env *e, uint32_t timeout_ms,
+			    uint32_t *ctx)
+{
+	struct drm_npu_ctx_create arg = {
+		.vm_id = e->vm, .timeout_ms = timeout_ms,
+	};
+	int ret = npu_ioctl(e->fd, DRM_IOCTL_NPU_CTX_CREATE, &arg);
+
+	*ctx = arg.ctx_id;
+	return ret;
+}
+
+static int set_timeout(struct npu_env *e, uint32_t ctx, uint32_t timeout_ms)
+{
+	struct drm_npu_ctx_set set = {
+		.flags = DRM_NPU_CTX_SET_TIMEOUT, .timeout_ms = timeout_ms,
+	};
+
+	return npu_ctx_set(e->fd, ctx, &set);
+}
+
+/*
+ * How long a job that hangs had the core, in milliseconds, or a negative error.
+ * With @then it gets another timeout when it runs.
+ */
+static long hang_for(struct npu_env *e, struct npu_work *hang,
+		     uint32_t timeout_ms, uint32_t then)
+{
+	struct drm_npu_job_result r = { 0 };
+	uint32_t ctx;
+	int ret;
+
+	ret = ctx_with_timeout(e, timeout_ms, &ctx);
+	if (!ret)
+		ret = npu_submit_work(e->fd, ctx, hang, 0);
+	if (!ret && then) {
+		ret = npu_job_wait(e->fd, ctx, 1, DRM_NPU_JOB_RUNNING, &r);
+		if (!ret)
+			ret = set_timeout(e, ctx, then);
+	}
+	if (!ret)
+		ret = npu_job_wait(e->fd, ctx, 1, DRM_NPU_JOB_ENDED, &r);
+	npu_ctx_destroy(e->fd, ctx);
+	if (ret || r.error != -ETIME)
+		return ret ? ret : -EPROTO;
+	return (r.end_ns - r.start_ns) / 1000000;
+}
+
+/* A machine that has other things to do gets three attempts */
+static long hang_below(struct npu_env *e, struct npu_work *hang,
+		       uint32_t timeout_ms, uint32_t then, long below)
+{
+	long took = 0;
+	int i;
+
+	for (i = 0; i < 3; i++) {
+		took = hang_for(e, hang, timeout_ms, then);
+		if (took < below)
+			break;
+	}
+	return took;
+}
+
+TEST_F(faults, a_context_waits_as_long_as_it_wants_to)
+{
+	struct drm_npu_device_info *i = &self->e.info;
+	struct drm_npu_ctx_query q;
+	uint32_t ctx;
+	long took;
+
+	took = hang_below(&self->e, &self->hang, i->min_timeout_ms, 0,
+			  i->timeout_ms / 2);
+	EXPECT_GE(took, i->min_timeout_ms * 9 / 10);
+	EXPECT_LT(took, i->timeout_ms / 2);
+	took = hang_for(&self->e, &self->hang, i->timeout_ms * 2, 0);
+	EXPECT_GE(took, i->timeout_ms * 2 * 9 / 10);
+
+	ASSERT_EQ(0, ctx_with_timeout(&self->e, i->max_timeout_ms, &ctx));
+	ASSERT_EQ(0, npu_ctx_query(self->e.fd, ctx, &q));
+	EXPECT_EQ(i->max_timeout_ms, q.timeout_ms);
+	ASSERT_EQ(0, set_timeout(&self->e, ctx, 0));
+	ASSERT_EQ(0, npu_ctx_query(self->e.fd, ctx, &q));
+	EXPECT_EQ(i->timeout_ms, q.timeout_ms);
+	EXPECT_EQ(-EINVAL, ctx_with_timeout(&self->e, i->min_timeout_ms - 1, &ctx));
+	EXPECT_EQ(-EINVAL, ctx_with_timeout(&self->e, i->max_timeout_ms + 1, &ctx));
+}
+
+/* The watchdog that is pending is for the time before */
+TEST_F(faults, a_running_job_obeys_a_changed_timeout)
+{
+	struct drm_npu_device_info *i = &self->e.info;
+	long took;
+
+	took = hang_below(&self->e, &self->hang, i->max_timeout_ms,
+			  i->min_timeout_ms, i->max_timeout_ms / 2);
+	EXPECT_GE(took, 0);
+	EXPECT_LT(took, i->max_timeout_ms / 2);
+	took = hang_for(&self->e, &self->hang, i->timeout_ms / 2,
+			i->timeout_ms * 2);
+	EXPECT_GE(took, i->timeout_ms * 2 * 9 / 10);
+}
+
+/* Two on one core: what one has asked for is not what the other gets */
+TEST_F(faults, a_timeout_is_for_one_context_only)
+{
+	struct drm_npu_device_info *i = &self->e.info;
+	struct drm_npu_job_result r;
+	uint32_t quick, slow;
+
+	ASSERT_EQ(0, ctx_with_timeout(&self->e, i->min_timeout_ms, &quick));
+	ASSERT_EQ(0, npu_ctx_create(self->e.fd, self->e.vm, 0, &slow));
+	ASSERT_EQ(0, npu_submit_work(self->e.fd, quick, &self->hang, 0));
+	ASSERT_EQ(0, npu_submit_work(self->e.fd, slow, &self->hang, 0));
+	ASSERT_EQ(0, npu_job_wait(self->e.fd, quick, 1, DRM_NPU_JOB_ENDED, &r));
+	EXPECT_EQ(-ETIME, r.error);
+	ASSERT_EQ(0, npu_job_wait(self->e.fd, slow, 1, DRM_NPU_JOB_ENDED, &r));
+	EXPECT_EQ(-ETIME, r.error);
+	EXPECT_GE(r.end_ns - r.start_ns, i->timeout_ms * 900000ull);
+}
+
 TEST_F(faults, a_hang_bans_its_context)
 {
 	uint32_t ctx, queued[3];
