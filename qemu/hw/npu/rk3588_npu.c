@@ -24,6 +24,13 @@
  * stream that ends without one, or has a word for an unknown block, hangs;
  * writes to a group that is enabled are dropped, as the ancestor of this
  * hardware does; only the last task of a chain raises interrupt bits.
+ *
+ * Streams may write the PC's registers, too, as its target id implies. Such a
+ * write does what the CPU's does, before the task starts: a mask, a cleared
+ * interrupt, a TASK_CON stay as the stream left them, for the next task and
+ * the next client. BASE_ADDRESS and REGISTER_AMOUNTS name the next stream of a
+ * chain; how many tasks a kick runs is taken from TASK_CON when it starts; a
+ * start is ignored as any start of a busy core is.
  */
 
 #include "qemu/osdep.h"
@@ -136,6 +143,8 @@ struct RK3588NpuCoreState {
 
 static void npu_start_task(RK3588NpuCoreState *s, uint32_t enable,
                            uint64_t words);
+static void npu_pc_write(RK3588NpuCoreState *s, uint64_t offset,
+                         uint32_t value);
 
 /* For the traces. */
 static int64_t npu_now(void)
@@ -446,13 +455,11 @@ static bool npu_pc_word(RK3588NpuCoreState *s, uint64_t word,
         return true;
     }
     if (offset < 0x8000 && target && target == target_of_page[offset >> 12]) {
-        if (offset == PC_BASE_ADDRESS) {
-            s->base = value;
-            s->linked = value & ~15u;
-            return true;
-        }
-        if (offset == PC_REGISTER_AMOUNTS) {
-            s->amounts = value & 0xffff;
+        if (offset < 0x1000) {
+            npu_pc_write(s, offset, value);
+            if (offset == PC_BASE_ADDRESS) {
+                s->linked = value & ~15u;
+            }
             return true;
         }
         if (npu_write_block(s, offset, value)) {

@@ -1521,6 +1521,106 @@ static void test_amounts(void)
     }
 }
 
+/* A stream reaches the registers of the PC as the CPU does. */
+static void test_stream_pc(void)
+{
+    static const struct {
+        uint32_t offset, value, reads;
+    } regs[] = {
+        { PC_INT_MASK, 0, 0x80000000 },
+        { PC_INT_MASK, RAW_BITS, 0x8001ffff },
+        { PC_TASK_CON, 0x7003, 0x5003 },
+        { 0x34, 0x123450, 0x123450 },
+        { 0x00, 1, 0x46495245 },
+        { 0xf00, 1, 0 },
+    };
+
+    for (int i = 0; i < ARRAY_SIZE(regs); i++) {
+        Stream s = { .n = 0 };
+
+        load_ones();
+        put(&s, regs[i].offset, regs[i].value);
+        put_small(&s, OUTPUT);
+        put_end(&s, 0, 0, 0x1d);
+        run_stream(&s, 0x300);
+        assert_written(OUTPUT, true);
+        g_assert_cmphex(npu_read(0, regs[i].offset), ==, regs[i].reads);
+    }
+}
+
+/* A kick that sets up nothing but the stream */
+static void restart(const Stream *s)
+{
+    npu_write(0, PC_BASE, STREAM);
+    npu_write(0, PC_AMOUNTS, (s->n + 1) / 2 - 1);
+    npu_write(0, PC_OP_EN, 1);
+}
+
+/* What that does to the task itself and to those after it */
+static void test_stream_hostile(void)
+{
+    Stream s = { .n = 0 }, last = { .n = 0 };
+
+    /* one task was asked for, and one it is, but the next kick runs two */
+    load_ones();
+    put(&s, PC_TASK_CON, 0x7002);
+    put_small(&s, OUTPUT);
+    put_end(&s, STREAM + 0x1000, s.n + 4, 0x1d);
+    put_small(&last, OUTPUT + 0x1000);
+    put_end(&last, 0, 0, 0x1d);
+    load_stream(&last, STREAM + 0x1000);
+    run_stream(&s, 0x300);
+    assert_written(OUTPUT + 0x1000, false);
+    g_assert_cmphex(npu_read(0, PC_TASK_STATUS) & 0xfff, ==, 1);
+    restart(&s);
+    g_assert_cmphex(finish(0) & 0x300, !=, 0);
+    assert_written(OUTPUT + 0x1000, true);
+
+    /* a mask of everything makes interrupts in the middle of a task */
+    s.n = 0;
+    put(&s, PC_INT_MASK, RAW_BITS);
+    put_small(&s, OUTPUT);
+    put_end(&s, 0, 0, 0x1d);
+    load_stream(&s, STREAM);
+    kick(0, STREAM, s.n, 1);
+    while (!qtest_get_irq(qts, 0)) {
+        qtest_clock_step(qts, 100);
+    }
+    g_assert_cmphex(npu_read(0, PC_INT_STATUS) & 0x300, ==, 0);
+    g_assert_cmphex(npu_read(0, PC_INT_STATUS) & 0x3f, !=, 0);
+    finish(0);
+
+    /* no mask: done, and nobody hears of it */
+    s.n = 0;
+    put(&s, PC_INT_MASK, 0);
+    put_small(&s, OUTPUT);
+    put_end(&s, 0, 0, 0x1d);
+    load_stream(&s, STREAM);
+    kick(0, STREAM, s.n, 1);
+    g_assert_cmphex(finish(0) & 0x300, !=, 0);
+    g_assert_false(qtest_get_irq(qts, 0));
+
+    /* a start within a stream is one of a busy core; clearing is seen */
+    s.n = 0;
+    put(&s, PC_INT_CLEAR, RAW_BITS);
+    put(&s, PC_OP_EN, 1);
+    put_small(&s, OUTPUT);
+    put_end(&s, 0, 0, 0x1d);
+    load_stream(&s, STREAM);
+    restart(&s);
+    g_assert_cmphex(npu_read(0, PC_INT_RAW) & RAW_BITS, ==, 0);
+    g_assert_cmphex(finish(0) & 0x300, !=, 0);
+
+    /* a DMA base lasts: no task after it starts */
+    s.n = 0;
+    put(&s, 0x34, 0x1000);
+    put_small(&s, OUTPUT);
+    put_end(&s, 0, 0, 0x1d);
+    run_stream(&s, 0x300);
+    restart(&s);
+    g_assert_cmphex(finish(0), ==, 0);
+}
+
 static void test_core_bits(void)
 {
     Stream s = { .n = 0 };
@@ -1829,6 +1929,8 @@ int main(int argc, char **argv)
         { "stale", test_stale },
         { "chain", test_chain },
         { "amounts", test_amounts },
+        { "stream-pc", test_stream_pc },
+        { "stream-hostile", test_stream_hostile },
         { "core-bits", test_core_bits },
         { "slave-mode", test_slave_mode },
         { "hangs", test_hangs },
