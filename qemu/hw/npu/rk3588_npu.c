@@ -38,6 +38,7 @@
 #include "qemu/log.h"
 #include "qemu/main-loop.h"
 #include "qemu/module.h"
+#include "qemu/queue.h"
 #include "qemu/timer.h"
 #include "qapi/error.h"
 #include "exec/address-spaces.h"
@@ -76,6 +77,8 @@
 #define NPU_DEFAULT_HZ          200000000
 /* How long after its first clearing a repeated interrupt comes. */
 #define NPU_REPEAT_NS           10000
+/* How long after a reset what is late comes, unless told. */
+#define NPU_LATE_NS             5000
 
 #define NPU_VERSION             0x46495245
 #define NPU_WORDS_PER_READ      32
@@ -93,6 +96,15 @@ typedef enum NpuPhase {
     PHASE_CORE,
     PHASE_END,
 } NpuPhase;
+
+/* A write on its way to memory, past the IOMMU. */
+typedef struct NpuLateWrite {
+    QSIMPLEQ_ENTRY(NpuLateWrite) next;
+    AddressSpace *as;
+    hwaddr addr;
+    size_t len;
+    uint8_t data[];
+} NpuLateWrite;
 
 struct RK3588NpuCoreState {
     SysBusDevice parent_obj;
@@ -130,14 +142,18 @@ struct RK3588NpuCoreState {
     int64_t phase_at[PHASE_END + 1];
     int64_t host_us;            /* what the running task cost the host */
     NpuWorker worker;
-    QEMUTimer *timer, *repeat_timer;
+    QEMUTimer *timer, *repeat_timer, *late_timer;
     QEMUBH *bh;
 
     /* Fault injection */
     uint32_t inject_hang, inject_stuck, inject_irq_drop, inject_irq_repeat;
-    uint32_t inject_bus_error;
-    uint64_t inject_irq_delay_ns;
+    uint32_t inject_bus_error, inject_irq_foreign;
+    uint32_t inject_irq_late, inject_dma_late;
+    uint64_t inject_irq_delay_ns, inject_late_ns;
     uint32_t repeat_bits;
+    bool foreign;               /* the line is up for no reason of ours */
+    uint32_t late_bits;
+    QSIMPLEQ_HEAD(, NpuLateWrite) late_writes;
     bool stuck;                 /* deaf to soft resets until power goes */
 };
 
@@ -154,7 +170,8 @@ static int64_t npu_now(void)
 
 static void npu_update_irq(RK3588NpuCoreState *s)
 {
-    int level = (s->int_raw & s->int_mask & ~s->irq_dropped) != 0;
+    int level = (s->int_raw & s->int_mask & ~s->irq_dropped) != 0 ||
+        s->foreign;
 
     trace_rk3588_npu_irq(s->core_index, s->int_raw, s->int_mask, level,
                          npu_now());
@@ -173,26 +190,42 @@ static void npu_hang(RK3588NpuCoreState *s, const char *why)
  * DMA
  */
 
+/* Where an access goes, and how much of it goes there. */
+static NpuVerdict npu_dma_translate(RK3588NpuCoreState *s, uint32_t addr,
+                                    bool write, AddressSpace **as,
+                                    hwaddr *target, size_t *len)
+{
+    IOMMUMemoryRegion *iommu = memory_region_get_iommu(s->dma);
+    IOMMUAccessFlags need = write ? IOMMU_WO : IOMMU_RO;
+    uint64_t left = UINT64_C(0x100000000) - addr;
+    IOMMUTLBEntry e;
+
+    *as = &s->dma_as;
+    *target = addr;
+    *len = MIN(*len, left);
+    if (!iommu) {
+        return NPU_OK;
+    }
+    e = memory_region_get_iommu_class_nocheck(iommu)->translate(iommu, addr,
+                                                                need, 0);
+    if (!(e.perm & need)) {
+        return NPU_STALLED;
+    }
+    *as = e.target_as;
+    *target = (e.translated_addr & ~e.addr_mask) | (addr & e.addr_mask);
+    *len = MIN(*len, e.addr_mask + 1 - (addr & e.addr_mask));
+    return NPU_OK;
+}
+
 static NpuVerdict npu_dma_page(RK3588NpuCoreState *s, uint32_t addr,
                                void *buf, size_t *len, bool write)
 {
-    IOMMUMemoryRegion *iommu = memory_region_get_iommu(s->dma);
-    AddressSpace *as = &s->dma_as;
-    uint64_t left = UINT64_C(0x100000000) - addr;
-    hwaddr target = addr;
+    AddressSpace *as;
+    hwaddr target;
+    NpuVerdict v = npu_dma_translate(s, addr, write, &as, &target, len);
 
-    *len = MIN(*len, left);
-    if (iommu) {
-        IOMMUAccessFlags need = write ? IOMMU_WO : IOMMU_RO;
-        IOMMUTLBEntry e = memory_region_get_iommu_class_nocheck(iommu)->
-            translate(iommu, addr, need, 0);
-
-        if (!(e.perm & need)) {
-            return NPU_STALLED;
-        }
-        as = e.target_as;
-        target = (e.translated_addr & ~e.addr_mask) | (addr & e.addr_mask);
-        *len = MIN(*len, e.addr_mask + 1 - (addr & e.addr_mask));
+    if (v != NPU_OK) {
+        return v;
     }
     if (s->bus_error) {
         s->bus_error = false;
@@ -571,6 +604,17 @@ static const char *npu_cannot_run(RK3588NpuCoreState *s, uint32_t enable)
     return NULL;
 }
 
+/* Somebody else on the line wants something, until the CPU has looked here. */
+static void npu_inject_foreign(RK3588NpuCoreState *s)
+{
+    if (s->inject_irq_foreign) {
+        s->inject_irq_foreign--;
+        s->foreign = true;
+        trace_rk3588_npu_inject(s->core_index, "foreign interrupt");
+        npu_update_irq(s);
+    }
+}
+
 static uint64_t npu_cycles_ns(RK3588NpuCoreState *s, uint64_t cycles)
 {
     uint64_t hz = clock_is_enabled(s->clk) ? clock_get_hz(s->clk) : 0;
@@ -639,6 +683,7 @@ static void npu_start_task(RK3588NpuCoreState *s, uint32_t enable,
         s->late = false;
         s->phase = s->enable & OP_EN_CNA ? PHASE_CNA : PHASE_END;
         timer_mod_ns(s->timer, s->phase_at[s->phase]);
+        npu_inject_foreign(s);
     }
 }
 
@@ -648,12 +693,17 @@ static void npu_raise(RK3588NpuCoreState *s, uint32_t bits)
     npu_update_irq(s);
 }
 
+/* What says that the running task is done. */
+static uint32_t npu_end_bits(RK3588NpuCoreState *s)
+{
+    return s->enable & OP_EN_DPU ? PC_INT_DPU(s->running_group[NPU_DPU]) :
+        PC_INT_PPU(s->running_group[NPU_PPU]);
+}
+
 /* The last task of a kick is done: tell the CPU. */
 static void npu_raise_end(RK3588NpuCoreState *s)
 {
-    uint32_t bits = s->enable & OP_EN_DPU ?
-        PC_INT_DPU(s->running_group[NPU_DPU]) :
-        PC_INT_PPU(s->running_group[NPU_PPU]);
+    uint32_t bits = npu_end_bits(s);
 
     if (s->inject_irq_drop) {
         s->inject_irq_drop--;
@@ -663,6 +713,93 @@ static void npu_raise_end(RK3588NpuCoreState *s)
         s->inject_irq_repeat--;
         s->repeat_bits = bits;
     }
+    npu_raise(s, bits);
+}
+
+/* Lets a write through the IOMMU, but not yet to memory. */
+static NpuVerdict npu_dma_hold(void *opaque, uint32_t addr, const void *buf,
+                               size_t len)
+{
+    RK3588NpuCoreState *s = opaque;
+
+    while (len) {
+        size_t n = len;
+        AddressSpace *as;
+        NpuLateWrite *w;
+        hwaddr target;
+        NpuVerdict v = npu_dma_translate(s, addr, true, &as, &target, &n);
+
+        if (v != NPU_OK) {
+            return v;
+        }
+        w = g_malloc(sizeof(*w) + n);
+        w->as = as;
+        w->addr = target;
+        w->len = n;
+        memcpy(w->data, buf, n);
+        QSIMPLEQ_INSERT_TAIL(&s->late_writes, w, next);
+        addr += n;
+        buf = (const uint8_t *)buf + n;
+        len -= n;
+    }
+    return NPU_OK;
+}
+
+/*
+ * Is the end of this task to come late?  Then the core hangs, and what is on
+ * its way out of it outlives the reset that frees the core.
+ */
+static bool npu_inject_late(RK3588NpuCoreState *s, NpuTask *task)
+{
+    NpuVerdict v = NPU_OK;
+
+    if (!s->inject_irq_late && !s->inject_dma_late) {
+        return false;
+    }
+    if (s->inject_irq_late) {
+        s->inject_irq_late--;
+        s->late_bits |= npu_end_bits(s);
+        trace_rk3588_npu_inject(s->core_index, "late interrupt");
+    }
+    if (s->inject_dma_late) {
+        s->inject_dma_late--;
+        trace_rk3588_npu_inject(s->core_index, "late writes");
+        v = npu_task_write(task, npu_dma_hold, s);
+    }
+    npu_task_free(task);
+    if (v != NPU_OK) {
+        npu_dma_failed(s, v, true);
+    } else {
+        npu_hang(s, "injected");
+    }
+    return true;
+}
+
+static void npu_late_forget(RK3588NpuCoreState *s)
+{
+    NpuLateWrite *w, *next;
+
+    timer_del(s->late_timer);
+    s->late_bits = 0;
+    QSIMPLEQ_FOREACH_SAFE(w, &s->late_writes, next, next) {
+        g_free(w);
+    }
+    QSIMPLEQ_INIT(&s->late_writes);
+}
+
+static void npu_late(void *opaque)
+{
+    RK3588NpuCoreState *s = opaque;
+    uint32_t bits = s->late_bits;
+    NpuLateWrite *w;
+
+    trace_rk3588_npu_late(s->core_index, bits,
+                          !QSIMPLEQ_EMPTY(&s->late_writes), npu_now());
+    QSIMPLEQ_FOREACH(w, &s->late_writes, next) {
+        address_space_write(w->as, w->addr, MEMTXATTRS_UNSPECIFIED, w->data,
+                            w->len);
+    }
+    npu_late_forget(s);
     npu_raise(s, bits);
 }
 
@@ -687,8 +824,12 @@ static void npu_release_blocks(RK3588NpuCoreState *s)
 static void npu_end_task(RK3588NpuCoreState *s, NpuTask *task, int64_t took_us)
 {
     int64_t begin = g_get_monotonic_time();
-    NpuVerdict v = npu_task_write(task, npu_dma_write, s);
+    NpuVerdict v;
 
+    if (npu_inject_late(s, task)) {
+        return;
+    }
+    v = npu_task_write(task, npu_dma_write, s);
     npu_task_free(task);
     s->host_us += took_us + g_get_monotonic_time() - begin;
     trace_rk3588_npu_task_end(s->core_index, s->finished, s->late, s->host_us,
@@ -806,6 +947,11 @@ static uint32_t npu_task_status(RK3588NpuCoreState *s)
 
 static uint32_t npu_pc_read(RK3588NpuCoreState *s, uint64_t offset)
 {
+    if (s->foreign && (offset == PC_INT_STATUS ||
+                       offset == PC_INT_RAW_STATUS)) {
+        s->foreign = false;
+        npu_update_irq(s);
+    }
     switch (offset) {
     case PC_VERSION:
         return NPU_VERSION;
@@ -966,6 +1112,7 @@ static void npu_reset_state(RK3588NpuCoreState *s, const char *why)
     s->enable = s->tasks_left = s->finished = 0;
     s->base = s->amounts = s->int_raw = s->task_con = s->task_dma_base = 0;
     s->irq_dropped = s->repeat_bits = 0;
+    s->foreign = false;
     s->int_mask = PC_INT_BITS;
     memset(s->s_pointer, 0, sizeof(s->s_pointer));
     memset(s->ddma, 0, sizeof(s->ddma));
@@ -985,6 +1132,7 @@ static void npu_set_power(void *opaque, int n, int level)
     if (s->power && !level) {
         s->stuck = false;
         npu_reset_state(s, "power");
+        npu_late_forget(s);
     }
     s->power = level;
 }
@@ -1003,6 +1151,16 @@ static void npu_set_hclk(void *opaque, int n, int level)
     s->hclk = level;
 }
 
+/* A reset ends: what it did not catch comes. */
+static void npu_released(RK3588NpuCoreState *s)
+{
+    if (!npu_in_reset(s) &&
+        (s->late_bits || !QSIMPLEQ_EMPTY(&s->late_writes))) {
+        timer_mod_ns(s->late_timer, s->inject_late_ns +
+                     qemu_clock_get_ns(QEMU_CLOCK_VIRTUAL));
+    }
+}
+
 static void npu_set_srst_a(void *opaque, int n, int level)
 {
     RK3588NpuCoreState *s = opaque;
@@ -1011,6 +1169,7 @@ static void npu_set_srst_a(void *opaque, int n, int level)
         npu_reset_state(s, "srst-a");
     }
     s->srst_a = level;
+    npu_released(s);
 }
 
 static void npu_set_srst_h(void *opaque, int n, int level)
@@ -1021,6 +1180,7 @@ static void npu_set_srst_h(void *opaque, int n, int level)
         npu_reset_state(s, "srst-h");
     }
     s->srst_h = level;
+    npu_released(s);
 }
 
 static void npu_reset_hold(Object *obj, ResetType type)
@@ -1029,11 +1189,43 @@ static void npu_reset_hold(Object *obj, ResetType type)
 
     s->stuck = false;
     npu_reset_state(s, "machine");
+    npu_late_forget(s);
 }
 
 /*
  * Device
  */
+
+static void npu_add_injections(RK3588NpuCoreState *s)
+{
+    const struct {
+        const char *name;
+        uint32_t *count;
+    } counts[] = {
+        { "inject-hang", &s->inject_hang },
+        { "inject-stuck", &s->inject_stuck },
+        { "inject-irq-drop", &s->inject_irq_drop },
+        { "inject-irq-repeat", &s->inject_irq_repeat },
+        { "inject-irq-foreign", &s->inject_irq_foreign },
+        { "inject-irq-late", &s->inject_irq_late },
+        { "inject-dma-late", &s->inject_dma_late },
+        { "inject-bus-error", &s->inject_bus_error },
+    };
+
+    for (int i = 0; i < ARRAY_SIZE(counts); i++) {
+        object_property_add_uint32_ptr(OBJECT(s), counts[i].name,
+                                       counts[i].count,
+                                       OBJ_PROP_FLAG_READWRITE);
+    }
+    object_property_add_uint64_ptr(OBJECT(s), "inject-irq-delay-ns",
+                                   &s->inject_irq_delay_ns,
+                                   OBJ_PROP_FLAG_READWRITE);
+    s->inject_late_ns = NPU_LATE_NS;
+    object_property_add_uint64_ptr(OBJECT(s), "inject-late-ns",
+                                   &s->inject_late_ns,
+                                   OBJ_PROP_FLAG_READWRITE);
+    QSIMPLEQ_INIT(&s->late_writes);
+}
 
 static void npu_init(Object *obj)
 {
@@ -1053,22 +1245,7 @@ static void npu_init(Object *obj)
     qdev_init_gpio_in_named(dev, npu_set_srst_h, RK3588_NPU_GPIO_SRST_H, 1);
     s->power = s->aclk = s->hclk = true;
 
-    object_property_add_uint32_ptr(obj, "inject-hang", &s->inject_hang,
-                                   OBJ_PROP_FLAG_READWRITE);
-    object_property_add_uint32_ptr(obj, "inject-stuck", &s->inject_stuck,
-                                   OBJ_PROP_FLAG_READWRITE);
-    object_property_add_uint32_ptr(obj, "inject-irq-drop",
-                                   &s->inject_irq_drop,
-                                   OBJ_PROP_FLAG_READWRITE);
-    object_property_add_uint32_ptr(obj, "inject-irq-repeat",
-                                   &s->inject_irq_repeat,
-                                   OBJ_PROP_FLAG_READWRITE);
-    object_property_add_uint32_ptr(obj, "inject-bus-error",
-                                   &s->inject_bus_error,
-                                   OBJ_PROP_FLAG_READWRITE);
-    object_property_add_uint64_ptr(obj, "inject-irq-delay-ns",
-                                   &s->inject_irq_delay_ns,
-                                   OBJ_PROP_FLAG_READWRITE);
+    npu_add_injections(s);
     npu_worker_init(&s->worker, npu_worker_notify, s);
 }
 
@@ -1095,6 +1272,7 @@ static void npu_realize(DeviceState *dev, Error **errp)
     address_space_init(&s->dma_as, s->dma, "rk3588-npu-dma");
     s->timer = timer_new_ns(QEMU_CLOCK_VIRTUAL, npu_timer, s);
     s->repeat_timer = timer_new_ns(QEMU_CLOCK_VIRTUAL, npu_repeat, s);
+    s->late_timer = timer_new_ns(QEMU_CLOCK_VIRTUAL, npu_late, s);
     s->bh = qemu_bh_new_guarded(npu_bh, s, &dev->mem_reentrancy_guard);
 }
 
@@ -1103,9 +1281,11 @@ static void npu_unrealize(DeviceState *dev)
     RK3588NpuCoreState *s = RK3588_NPU_CORE(dev);
 
     npu_reset_state(s, "unrealize");
+    npu_late_forget(s);
     qemu_bh_delete(s->bh);
     timer_free(s->timer);
     timer_free(s->repeat_timer);
+    timer_free(s->late_timer);
     address_space_destroy(&s->dma_as);
 }
 

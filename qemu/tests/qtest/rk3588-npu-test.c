@@ -1910,6 +1910,111 @@ static void test_inject(void)
     g_assert_cmphex(npu_read(0, PC_INT_RAW) & 0x300, ==, 0x100);
 }
 
+/* An interrupt of somebody else: nothing to see here, and gone after a look */
+static void test_inject_foreign(void)
+{
+    Stream s = { .n = 0 };
+
+    load_ones();
+    put_small(&s, OUTPUT);
+    put_end(&s, 0, 0, 0x1d);
+    load_stream(&s, STREAM);
+
+    inject("inject-irq-foreign", 1);
+    kick(0, STREAM, s.n, 1);
+    g_assert_true(qtest_get_irq(qts, 0));
+    g_assert_cmphex(npu_read(0, PC_INT_STATUS), ==, 0);
+    g_assert_false(qtest_get_irq(qts, 0));
+    g_assert_cmphex(finish(0), ==, 0x155);
+    g_assert_true(qtest_get_irq(qts, 0));
+    assert_written(OUTPUT, true);
+    npu_write(0, PC_INT_CLEAR, RAW_BITS);
+
+    kick(0, STREAM, s.n, 1);
+    g_assert_false(qtest_get_irq(qts, 0));
+}
+
+static void late_start(const Stream *s)
+{
+    load_ones();
+    load_stream(s, STREAM);
+    kick(0, STREAM, s->n, 1);
+    g_assert_cmphex(finish(0), ==, 0x55);
+    g_assert_cmphex(npu_read(0, PC_OP_EN), ==, 1);
+    assert_written(OUTPUT, false);
+    npu_reset(0, true);
+    qtest_clock_step(qts, LONG_NS);
+    g_assert_cmphex(npu_read(0, PC_INT_RAW) & RAW_BITS, ==, 0);
+    assert_written(OUTPUT, false);
+    npu_reset(0, false);
+    qtest_clock_step(qts, 4000);
+    g_assert_cmphex(npu_read(0, PC_INT_RAW) & RAW_BITS, ==, 0);
+    assert_written(OUTPUT, false);
+}
+
+/* What a reset does not catch comes 5 us after it. */
+static void test_inject_late(void)
+{
+    Stream s = { .n = 0 };
+
+    put_small(&s, OUTPUT);
+    put_end(&s, 0, 0, 0x1d);
+
+    inject("inject-irq-late", 1);
+    late_start(&s);
+    g_assert_cmphex(finish(0), ==, 0x100);
+    assert_written(OUTPUT, false);
+    npu_write(0, PC_INT_CLEAR, RAW_BITS);
+
+    inject("inject-dma-late", 1);
+    late_start(&s);
+    g_assert_cmphex(finish(0), ==, 0);
+    assert_written(OUTPUT, true);
+
+    /* later still, into the middle of what runs then */
+    inject("inject-irq-late", 1);
+    inject("inject-dma-late", 1);
+    inject("inject-late-ns", 10000);
+    late_start(&s);
+    g_assert_cmphex(finish(0), ==, 0x100);
+    assert_written(OUTPUT, true);
+
+    /* nothing outlives the power */
+    npu_write(0, PC_INT_CLEAR, RAW_BITS);
+    inject("inject-irq-late", 1);
+    inject("inject-dma-late", 1);
+    late_start(&s);
+    npu_power(false);
+    npu_power(true);
+    g_assert_cmphex(finish(0), ==, 0);
+    assert_written(OUTPUT, false);
+}
+
+/* It has been translated before the reset: the tables may go meanwhile. */
+static void test_inject_late_iommu(void)
+{
+    Stream s = { .n = 0 };
+
+    put_small(&s, OUTPUT);
+    put_end(&s, 0, 0, 0x1d);
+    iommu_setup(0, 0, false);
+    /* the page of the output somewhere else */
+    qtest_writel(qts, TABLES + 0x6000, (OUTPUT + 0x2000) | 7);
+    inject("inject-dma-late", 1);
+    late_start(&s);
+    qtest_memset(qts, TABLES, 0, 0x10000);
+    g_assert_cmphex(finish(0), ==, 0);
+    assert_written(OUTPUT, false);
+    assert_written(OUTPUT + 0x2000, true);
+
+    /* what the IOMMU stops is not on its way */
+    iommu_setup(0, OUTPUT, false);
+    inject("inject-dma-late", 1);
+    late_start(&s);
+    g_assert_cmphex(finish(0), ==, 0);
+    assert_written(OUTPUT, false);
+}
+
 static void run_test(gconstpointer fn)
 {
     npu_start_machine();
@@ -1939,6 +2044,9 @@ int main(int argc, char **argv)
         { "dma-fault", test_dma_fault },
         { "bus-error", test_bus_error },
         { "inject", test_inject },
+        { "inject-foreign", test_inject_foreign },
+        { "inject-late", test_inject_late },
+        { "inject-late-iommu", test_inject_late_iommu },
         { "conv/int8", test_conv_int8 },
         { "conv/depthwise", test_conv_depthwise },
         { "conv/first-layer", test_conv_first_layer },

@@ -32,10 +32,19 @@
  *  + "inject-irq-drop": completions whose interrupt is not raised
  *  + "inject-irq-repeat": completions whose interrupt bit is raised a second
  *    time after it was cleared
+ *  + "inject-irq-foreign": starts of tasks at which the line goes up with no
+ *    bit set here, as it does for others on a shared line; it goes down when
+ *    INT_STATUS or INT_RAW_STATUS is read
+ *  + "inject-irq-late": tasks that hang at their end and whose interrupt bit
+ *    comes after the reset that frees the core
+ *  + "inject-dma-late": the same for what they write: it has been translated
+ *    when the task hangs, and reaches memory after the reset
  *  + "inject-bus-error": starts of the PC whose first DMA access ends in a bus
  *    error
  *  + "inject-irq-delay-ns": nanoseconds added to every completion (not a
  *    count; stays until it is set back to 0)
+ *  + "inject-late-ns": how long after the release of both soft resets what is
+ *    late comes (not a count either; 5000 unless set). Power-off ends it all.
  */
 
 #ifndef HW_MISC_RK3588_NPU_H
