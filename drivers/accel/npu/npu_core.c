@@ -20,6 +20,7 @@
 #include "npu_fault.h"
 #include "npu_ip.h"
 #include "npu_job.h"
+#include "npu_trace.h"
 #include "npu_vm.h"
 
 /**
@@ -85,6 +86,7 @@ void npu_core_reset(struct npu_core *core)
 	fsleep(ip->reset_us);
 
 	ip->ops->init(core);
+	trace_npu_reset(core);
 }
 
 static void set_vm(struct npu_core *core, struct npu_vm *vm)
@@ -195,6 +197,7 @@ static void kick_locked(struct npu_core *core)
 	core->started = true;
 	core->progress = jiffies;
 	core->npu->ip->ops->start(core, &task);
+	trace_npu_task_start(core, job, 1);
 
 	npu_fault_watch_locked(core);
 }
@@ -264,6 +267,7 @@ static void continue_locked(struct npu_core *core, struct npu_job *job)
 		if (npu_sched_must_yield(sched, core->index, ran, now)) {
 			core->started = false;
 			ran = npu_job_leave_locked(job);
+			trace_npu_job_yield(core, job);
 			npu_sched_yield(sched, core->index, ran, now);
 			start_next_locked(core, now);
 			npu_device_schedule_locked(core->npu);
@@ -681,6 +685,7 @@ static int npu_core_runtime_suspend(struct device *dev)
 	struct npu_core *core = dev_get_drvdata(dev);
 
 	clk_bulk_disable_unprepare(core->npu->ip->num_clks, core->clks);
+	trace_npu_power(core, false);
 	return 0;
 }
 
@@ -694,6 +699,7 @@ static int npu_core_runtime_resume(struct device *dev)
 		return ret;
 
 	core->npu->ip->ops->init(core);
+	trace_npu_power(core, true);
 	return 0;
 }
 

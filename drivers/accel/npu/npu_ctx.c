@@ -368,9 +368,11 @@ int npu_ioctl_ctx_create(struct drm_device *drm, void *data, struct drm_file *fi
 	if (IS_ERR(ctx))
 		return PTR_ERR(ctx);
 
-	scoped_guard(mutex, &nfile->lock)
+	scoped_guard(mutex, &nfile->lock) {
 		ret = npu_file_add(nfile, &nfile->ctxs, ctx, &nfile->next_ctx,
 				   &args->ctx_id);
+		ctx->id = args->ctx_id;
+	}
 	if (ret)
 		npu_ctx_put(ctx);
 	return ret;

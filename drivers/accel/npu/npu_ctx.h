@@ -27,6 +27,9 @@ struct npu_ctx {
 	/** @ref: reference count */
 	struct kref ref;
 
+	/** @id: identifier that userspace had for it, for those who look on */
+	u32 id;
+
 	/** @file: the file it counts for; a reference */
 	struct npu_file *file;
 

@@ -13,6 +13,7 @@
 #include "npu_fault.h"
 #include "npu_ip.h"
 #include "npu_job.h"
+#include "npu_trace.h"
 #include "npu_vm.h"
 
 /**
@@ -71,6 +72,7 @@ void npu_fault_raise_locked(struct npu_core *core, int error)
 	if (core->fault.error)
 		return;
 	core->fault.error = error;
+	trace_npu_fault(core, core->started ? npu_core_job_locked(core) : NULL);
 	queue_work(core->wq, &core->recover_work);
 }
 
@@ -284,6 +286,7 @@ static void settle(struct npu_core *core, const struct npu_core_fault *fault,
 
 	guard(spinlock_irq)(&sched->lock);
 
+	trace_npu_recovered(core, alive);
 	core->powered = alive;
 	core->fault = (struct npu_core_fault){ };
 	if (core->started)

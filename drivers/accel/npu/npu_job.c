@@ -10,6 +10,7 @@
 #include "npu_job.h"
 #include "npu_program.h"
 #include "npu_result.h"
+#include "npu_trace.h"
 
 /**
  * DOC: Jobs
@@ -263,6 +264,7 @@ void npu_job_finish_locked(struct npu_job *job, int error)
 	if (!job->result.end_ns)
 		job->result.end_ns = ktime_get_raw_ns();
 	npu_results_add(&job->ctx->results, &job->result);
+	trace_npu_job_done(job);
 
 	uncount(job);
 	if (error)

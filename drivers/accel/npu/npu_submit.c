@@ -21,6 +21,7 @@
 #include "npu_program.h"
 #include "npu_reclaim.h"
 #include "npu_submit.h"
+#include "npu_trace.h"
 #include "npu_vm.h"
 
 /**
@@ -664,6 +665,7 @@ static void commit(struct npu_submit *submit)
 		sjob = &submit->jobs[i];
 		base = &sjob->job->base;
 		sjob->job->result.job = submit->first_job + i;
+		trace_npu_job_submit(sjob->job);
 		drm_sched_job_arm(base);
 		sjob->fence = dma_fence_get(&base->s_fence->finished);
 		sjob->job = NULL;
