@@ -43,4 +43,8 @@ kunit:
 lint:
 	@scripts/lint
 
-.PHONY: help run check bench shell modules selftest kunit lint
+## make docs       the documentation as HTML, into build/docs; its warnings are errors
+docs:
+	@scripts/docs
+
+.PHONY: help run check bench shell modules selftest kunit lint docs
