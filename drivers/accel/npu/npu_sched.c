@@ -40,7 +40,7 @@
  * A context is an ordered queue, so its jobs never run on two cores at once:
  * while one of them is in a slot, the others may only follow it on the same
  * core. It waits for a core when it has jobs and none in a slot. Every core has
- * a tree of the clients that wait for it, for each class, and a list of the
+ * a tree of the clients that wait for it, for each class, and one of the
  * contexts by age, so that no decision has to look at what the core may not run.
  *
  * The next slot holds a job the interrupt handler can start on its own, that
@@ -78,7 +78,7 @@ void npu_sched_init(struct npu_sched *s, unsigned int num_cores)
 	for (unsigned int i = 0; i < NPU_SCHED_CLASSES; i++)
 		s->urgent[i] = RB_ROOT_CACHED;
 	for (unsigned int i = 0; i < num_cores; i++) {
-		INIT_LIST_HEAD(&s->cores[i].waiting);
+		s->cores[i].waiting = RB_ROOT_CACHED;
 		for (unsigned int j = 0; j < NPU_SCHED_CLASSES; j++)
 			s->cores[i].shares[j] = RB_ROOT_CACHED;
 	}
@@ -208,6 +208,12 @@ static bool entry_less(struct rb_node *a, const struct rb_node *b)
 	return x->share->vtime < y->share->vtime;
 }
 
+static bool seat_less(struct rb_node *a, const struct rb_node *b)
+{
+	return rb_entry(a, struct npu_sched_seat, rb)->ctx->since <
+	       rb_entry(b, struct npu_sched_seat, rb)->ctx->since;
+}
+
 static bool urgent_less(struct rb_node *a, const struct rb_node *b)
 {
 	return rb_entry(a, struct npu_sched_ctx, urgent)->deadline <
@@ -244,24 +250,6 @@ static void limit_credit_locked(struct npu_sched *s, struct npu_sched_ctx *ctx)
 		floor = max(floor, s->cores[i].floor[ctx->rank]);
 	if (share->vtime + NPU_SCHED_CREDIT_NS < floor)
 		set_vtime_locked(s, share, floor - NPU_SCHED_CREDIT_NS);
-}
-
-/* By age. Who comes back to the list after a prediction is among the oldest. */
-static void seat_locked(struct npu_sched_core *core, struct npu_sched_seat *seat)
-{
-	struct npu_sched_seat *pos;
-	unsigned int looked = 0;
-
-	if (list_empty(&core->waiting) ||
-	    list_last_entry(&core->waiting, struct npu_sched_seat, link)->ctx->since <=
-	    seat->ctx->since) {
-		list_add_tail(&seat->link, &core->waiting);
-		return;
-	}
-	list_for_each_entry(pos, &core->waiting, link)
-		if (pos->ctx->since > seat->ctx->since || ++looked > NPU_SCHED_LOOK)
-			break;
-	list_add_tail(&seat->link, &pos->link);
 }
 
 static void note_deadline_locked(struct npu_sched *s, struct npu_sched_ctx *ctx)
@@ -302,7 +290,7 @@ static void wait_locked(struct npu_sched *s, struct npu_sched_ctx *ctx)
 	list_add(&ctx->link, &pos->link);
 
 	for_each_core_of(s, i, ctx->core_mask) {
-		seat_locked(&s->cores[i], &ctx->seats[i]);
+		rb_add_cached(&ctx->seats[i].rb, &s->cores[i].waiting, seat_less);
 		if (!share->entries[i].waiting++)
 			rb_add_cached(&share->entries[i].rb,
 				      &s->cores[i].shares[share->rank], entry_less);
@@ -322,7 +310,7 @@ static void unwait_locked(struct npu_sched *s, struct npu_sched_ctx *ctx)
 
 	list_del_init(&ctx->link);
 	for_each_core_of(s, i, ctx->core_mask) {
-		list_del(&ctx->seats[i].link);
+		rb_erase_cached(&ctx->seats[i].rb, &s->cores[i].waiting);
 		if (!--share->entries[i].waiting)
 			rb_erase_cached(&share->entries[i].rb,
 					&s->cores[i].shares[share->rank]);
@@ -588,16 +576,15 @@ static struct npu_sched_ctx *pick_aged_locked(struct npu_sched *s, unsigned int 
 					      u64 now)
 {
 	struct npu_sched_core *c = &s->cores[core];
-	struct npu_sched_seat *seat;
+	struct rb_node *oldest = rb_first_cached(&c->waiting);
+	struct npu_sched_ctx *ctx;
 
 	lockdep_assert_held(&s->lock);
 
-	if (now < c->aged_at + NPU_SCHED_AGE_NS)
+	if (!oldest || now < c->aged_at + NPU_SCHED_AGE_NS)
 		return NULL;
-	seat = list_first_entry_or_null(&c->waiting, struct npu_sched_seat, link);
-	if (!seat || now < seat->ctx->since + NPU_SCHED_AGE_NS)
-		return NULL;
-	return seat->ctx;
+	ctx = rb_entry(oldest, struct npu_sched_seat, rb)->ctx;
+	return now < ctx->since + NPU_SCHED_AGE_NS ? NULL : ctx;
 }
 
 /* Does the context whose job has a core go on there, before another one? */
@@ -628,7 +615,7 @@ static struct npu_sched_job *pick_locked(struct npu_sched *s, unsigned int core,
 
 	/* Most of the time there is nothing to choose. */
 	*aged = false;
-	if (list_empty(&s->cores[core].waiting))
+	if (RB_EMPTY_ROOT(&s->cores[core].waiting.rb_root))
 		return own ? head_of(own) : NULL;
 
 	/* One after the other: a better class must not wait for two of them. */

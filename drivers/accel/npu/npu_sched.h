@@ -64,8 +64,8 @@ struct npu_sched_job {
  * struct npu_sched_seat - a context in the queue for one core
  */
 struct npu_sched_seat {
-	/** @link: place in &npu_sched_core.waiting */
-	struct list_head link;
+	/** @rb: place in &npu_sched_core.waiting */
+	struct rb_node rb;
 
 	/** @ctx: the context */
 	struct npu_sched_ctx *ctx;
@@ -188,7 +188,7 @@ struct npu_sched_core {
 	u64 floor[NPU_SCHED_CLASSES];
 
 	/** @waiting: contexts that want the core, longest wait first */
-	struct list_head waiting;
+	struct rb_root_cached waiting;
 
 	/** @aged_at: when somebody got the core because of its age */
 	u64 aged_at;
@@ -271,7 +271,7 @@ static inline bool npu_sched_waits(const struct npu_sched_ctx *ctx)
  */
 static inline bool npu_sched_wanted(const struct npu_sched *s, unsigned int core)
 {
-	return !list_empty(&s->cores[core].waiting) || s->cores[core].next;
+	return !RB_EMPTY_ROOT(&s->cores[core].waiting.rb_root) || s->cores[core].next;
 }
 
 /**
