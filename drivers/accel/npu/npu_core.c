@@ -560,7 +560,6 @@ static void drain(struct npu_core *core)
 {
 	struct npu_sched *sched = &core->npu->sched;
 	bool powered, irq_off, cookie;
-	LIST_HEAD(stranded);
 
 	lockdep_assert_held(&core->lock);
 
@@ -578,8 +577,7 @@ static void drain(struct npu_core *core)
 		if (core->started)
 			npu_core_end_locked(core, -ENODEV);
 		npu_core_idle_locked(core);
-		npu_sched_strand(sched, &stranded);
-		npu_job_finish_list_locked(core->npu, &stranded, -ENODEV);
+		npu_sched_strand(sched);
 		npu_device_schedule_locked(core->npu);
 		irq_off = core->irq_off;
 		core->irq_off = false;

@@ -21,6 +21,7 @@
 #include "npu_drv.h"
 #include "npu_gem.h"
 #include "npu_ip.h"
+#include "npu_job.h"
 #include "npu_place.h"
 #include "npu_vm.h"
 
@@ -61,7 +62,8 @@ MODULE_DEVICE_TABLE(of, npu_of_match);
  * npu_device_schedule_locked() - give jobs to all cores that can take some
  * @npu: the device
  *
- * To be called after everything that could make a job or a core available.
+ * To be called after everything that could make a job or a core available, or
+ * take the last core away from a job; such jobs end here.
  */
 void npu_device_schedule_locked(struct npu_device *npu)
 {
@@ -69,6 +71,8 @@ void npu_device_schedule_locked(struct npu_device *npu)
 	u64 now = ktime_get_raw_ns();
 
 	lockdep_assert_held(&sched->lock);
+
+	npu_job_finish_list_locked(npu, &sched->stranded, -ENODEV);
 
 	for (unsigned int i = 0; i < npu->num_cores; i++)
 		if (npu_sched_start(sched, i, true, now))

@@ -282,7 +282,6 @@ static void settle(struct npu_core *core, const struct npu_core_fault *fault,
 		   bool alive)
 {
 	struct npu_sched *sched = &core->npu->sched;
-	LIST_HEAD(stranded);
 
 	guard(spinlock_irq)(&sched->lock);
 
@@ -299,9 +298,7 @@ static void settle(struct npu_core *core, const struct npu_core_fault *fault,
 	} else if (core->state == NPU_CORE_READY) {
 		sched->up |= BIT_ULL(core->index);
 	}
-	npu_sched_strand(sched, &stranded);
-	npu_job_finish_list_locked(core->npu, &stranded, -ENODEV);
-
+	npu_sched_strand(sched);
 	npu_device_schedule_locked(core->npu);
 	if (!npu_core_job_locked(core))
 		npu_core_idle_locked(core);

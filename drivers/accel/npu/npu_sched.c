@@ -82,6 +82,7 @@ void npu_sched_init(struct npu_sched *s, unsigned int num_cores)
 		for (unsigned int j = 0; j < NPU_SCHED_CLASSES; j++)
 			s->cores[i].shares[j] = RB_ROOT_CACHED;
 	}
+	INIT_LIST_HEAD(&s->stranded);
 	s->num_cores = num_cores;
 }
 EXPORT_SYMBOL_IF_KUNIT(npu_sched_init);
@@ -279,6 +280,10 @@ static void wait_locked(struct npu_sched *s, struct npu_sched_ctx *ctx)
 
 	if (!head || ctx->active || npu_sched_waits(ctx))
 		return;
+	if (!npu_sched_reachable(s, ctx)) {
+		list_splice_tail_init(&ctx->queue, &s->stranded);
+		return;
+	}
 
 	if (!share->active && list_empty(&share->ctxs))
 		limit_credit_locked(s, ctx);
@@ -900,22 +905,29 @@ void npu_sched_purge(struct npu_sched *s, struct npu_sched_ctx *ctx,
 EXPORT_SYMBOL_IF_KUNIT(npu_sched_purge);
 
 /**
- * npu_sched_strand() - collect jobs that no core will ever run
+ * npu_sched_strand() - give up jobs that no core will ever run
  * @s: the policy
- * @jobs: the jobs are appended here, those of one context in their order
  *
- * To be called after &npu_sched.present has lost a core.
+ * To be called after &npu_sched.present has lost a core. Jobs of contexts that
+ * have another one on a core at this moment follow when that leaves it.
  */
-void npu_sched_strand(struct npu_sched *s, struct list_head *jobs)
+void npu_sched_strand(struct npu_sched *s)
 {
-	struct npu_sched_seat *seat, *tmp;
 	unsigned int i;
 
 	lockdep_assert_held(&s->lock);
 
-	for_each_core_of(s, i, ~s->present)
-		list_for_each_entry_safe(seat, tmp, &s->cores[i].waiting, link)
-			if (!npu_sched_reachable(s, seat->ctx))
-				npu_sched_purge(s, seat->ctx, jobs);
+	for_each_core_of(s, i, ~s->present) {
+		struct rb_node *rb = rb_first_cached(&s->cores[i].waiting);
+
+		while (rb) {
+			struct npu_sched_ctx *ctx;
+
+			ctx = rb_entry(rb, struct npu_sched_seat, rb)->ctx;
+			rb = rb_next(rb);
+			if (!npu_sched_reachable(s, ctx))
+				npu_sched_purge(s, ctx, &s->stranded);
+		}
+	}
 }
 EXPORT_SYMBOL_IF_KUNIT(npu_sched_strand);

@@ -216,6 +216,12 @@ struct npu_sched {
 	/** @urgent: contexts that wait and have a deadline, by class */
 	struct rb_root_cached urgent[NPU_SCHED_CLASSES];
 
+	/**
+	 * @stranded: jobs that no core will ever run, those of one context in
+	 * their order; the driver ends them
+	 */
+	struct list_head stranded;
+
 	/** @num_cores: entries of @cores in use */
 	unsigned int num_cores;
 
@@ -249,7 +255,7 @@ void npu_sched_done(struct npu_sched *s, unsigned int core, u64 ran, u64 now);
 void npu_sched_requeue(struct npu_sched *s, unsigned int core, bool run);
 void npu_sched_purge(struct npu_sched *s, struct npu_sched_ctx *ctx,
 		     struct list_head *jobs);
-void npu_sched_strand(struct npu_sched *s, struct list_head *jobs);
+void npu_sched_strand(struct npu_sched *s);
 
 /**
  * npu_sched_waits() - does a context wait for a core?

@@ -104,6 +104,22 @@ static void requeue(struct world *w, unsigned int core, bool with_run)
 	npu_sched_requeue(&w->s, core, with_run);
 }
 
+static int set(struct world *w, struct npu_sched_ctx *c, u32 class, s32 priority,
+	       u64 mask)
+{
+	guard(spinlock_irq)(&w->s.lock);
+	return npu_sched_ctx_set(&w->s, c, class, priority, mask);
+}
+
+/* Takes a core away for good. */
+static void lose(struct world *w, unsigned int core)
+{
+	guard(spinlock_irq)(&w->s.lock);
+	w->s.up &= ~BIT(core);
+	w->s.present &= ~BIT(core);
+	npu_sched_strand(&w->s);
+}
+
 /* Jobs of one context run one after the other, in order, on any core. */
 static void test_order(struct kunit *test)
 {
@@ -357,23 +373,30 @@ static void test_strand(struct kunit *test)
 	struct world *w = test->priv;
 	struct npu_sched_job *only1 = ready(test, ctx(test, 0, BIT(1), &vms[0]));
 	struct npu_sched_job *any = ready(test, ctx(test, 1, 7, &vms[0]));
-	LIST_HEAD(jobs);
 
-	w->s.up &= ~BIT(1);
-	w->s.present &= ~BIT(1);
-	scoped_guard(spinlock_irq, &w->s.lock)
-		npu_sched_strand(&w->s, &jobs);
-	KUNIT_EXPECT_TRUE(test, list_is_singular(&jobs));
-	KUNIT_EXPECT_PTR_EQ(test, only1,
-			    list_first_entry(&jobs, struct npu_sched_job, link));
+	lose(w, 1);
+	KUNIT_EXPECT_TRUE(test, list_is_singular(&w->s.stranded));
+	KUNIT_EXPECT_PTR_EQ(test, only1, list_first_entry(&w->s.stranded,
+							  struct npu_sched_job, link));
 	KUNIT_EXPECT_PTR_EQ(test, any, run(w, 0));
 }
 
-static int set(struct world *w, struct npu_sched_ctx *c, u32 class, s32 priority,
-	       u64 mask)
+/* So are those behind a job that still has a core which they may not use. */
+static void test_strand_later(struct kunit *test)
 {
-	guard(spinlock_irq)(&w->s.lock);
-	return npu_sched_ctx_set(&w->s, c, class, priority, mask);
+	struct world *w = test->priv;
+	struct npu_sched_ctx *c = ctx(test, 0, BIT(0), &vms[0]);
+	struct npu_sched_job *a = ready(test, c), *b = ready(test, c);
+
+	KUNIT_EXPECT_PTR_EQ(test, a, run(w, 0));
+	KUNIT_EXPECT_EQ(test, 0, set(w, c, 0, 0, BIT(1)));
+	lose(w, 1);
+	KUNIT_EXPECT_TRUE(test, list_empty(&w->s.stranded));
+	done(w, 0);
+	KUNIT_EXPECT_TRUE(test, list_is_singular(&w->s.stranded));
+	KUNIT_EXPECT_PTR_EQ(test, b, list_first_entry(&w->s.stranded,
+						      struct npu_sched_job, link));
+	KUNIT_EXPECT_TRUE(test, list_empty(&c->link));
 }
 
 /* Wrong values are refused and leave everything as it was. */
@@ -381,7 +404,7 @@ static void test_set_args(struct kunit *test)
 {
 	struct world *w = test->priv;
 	struct npu_sched_ctx *c = ctx(test, 0, 3, &vms[0]);
-	struct npu_sched_job *job = ready(test, c);
+	struct npu_sched_job *job;
 
 	KUNIT_EXPECT_EQ(test, -EINVAL, set(w, c, 3, 0, 3));
 	KUNIT_EXPECT_EQ(test, -EINVAL, set(w, c, U32_MAX, 0, 3));
@@ -401,6 +424,7 @@ static void test_set_args(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, -ENODEV, set(w, c, 0, 1, 1));
 	KUNIT_EXPECT_EQ(test, 0, set(w, c, 0, 0, 3));
 	w->s.present = w->s.up;
+	job = ready(test, c);
 	KUNIT_EXPECT_PTR_EQ(test, job, run(w, 0));
 }
 
@@ -622,6 +646,7 @@ static struct kunit_case npu_sched_cases[] = {
 	KUNIT_CASE(test_requeue),
 	KUNIT_CASE(test_purge),
 	KUNIT_CASE(test_strand),
+	KUNIT_CASE(test_strand_later),
 	KUNIT_CASE(test_set_args),
 	KUNIT_CASE(test_set_level),
 	KUNIT_CASE(test_set_cores),
