@@ -128,6 +128,7 @@ struct RK3588NpuCoreState {
     /* Blocks */
     NpuRegs group[2];
     uint32_t s_pointer[NPU_BLOCKS];
+    NpuCbuf cbuf;
 
     /* The kick under way */
     NpuState state;
@@ -667,7 +668,7 @@ static void npu_start_task(RK3588NpuCoreState *s, uint32_t enable,
         return;
     }
     begin = g_get_monotonic_time();
-    v = npu_task_prepare(regs, enable, &dma, &task, &reason);
+    v = npu_task_prepare(regs, enable, &dma, &s->cbuf, &task, &reason);
     s->host_us = g_get_monotonic_time() - begin;
     if (v == NPU_REFUSED) {
         trace_rk3588_npu_refused(s->core_index, reason.reg, reason.value,
@@ -1125,6 +1126,13 @@ static void npu_reset_state(RK3588NpuCoreState *s, const char *why)
     npu_update_irq(s);
 }
 
+/* What resets leave alone: the memory of the CBUF, and what is on its way. */
+static void npu_power_lost(RK3588NpuCoreState *s)
+{
+    memset(&s->cbuf, 0, sizeof(s->cbuf));
+    npu_late_forget(s);
+}
+
 static void npu_set_power(void *opaque, int n, int level)
 {
     RK3588NpuCoreState *s = opaque;
@@ -1132,7 +1140,7 @@ static void npu_set_power(void *opaque, int n, int level)
     if (s->power && !level) {
         s->stuck = false;
         npu_reset_state(s, "power");
-        npu_late_forget(s);
+        npu_power_lost(s);
     }
     s->power = level;
 }
@@ -1189,7 +1197,7 @@ static void npu_reset_hold(Object *obj, ResetType type)
 
     s->stuck = false;
     npu_reset_state(s, "machine");
-    npu_late_forget(s);
+    npu_power_lost(s);
 }
 
 /*

@@ -24,8 +24,14 @@
  *  - CLIP_TRUNCATE shifts the feature sum (QD_EN) as it shifts the
  *    accumulator.
  *
- * CBUF bank counts, reuse bits, grains and bursts change no number: features
- * and weights are always fetched from the addresses the registers hold.
+ *  - CBUF: features have the first DATA_BANK banks, weights the WEIGHT_BANK
+ *    banks behind those; banks beyond the last are the first again.  Bytes lie
+ *    there in the order they are fetched in, and what does not fit starts over
+ *    at the first bank of its kind.  Reads run as the writes did, so a task
+ *    with a reuse bit finds what is there, whoever has left it, and reads
+ *    nothing from memory.
+ *
+ * Grains and bursts change no number.
  */
 
 #include "qemu/osdep.h"
@@ -215,32 +221,67 @@ static bool conv_feature_cube(NpuTask *t, NpuCube *cube, uint32_t *group)
     return c->fetch_w || npu_refuse(t, CNA_FC_DATA_SIZE0, "no columns");
 }
 
-static bool conv_fetch_features(NpuTask *t)
+/*
+ * Moves @size bytes between @buf and their banks: into the CBUF what has come
+ * from memory, out of it what is used again.
+ */
+static bool conv_cbuf(NpuTask *t, int first, int banks, bool reuse,
+                      uint8_t *buf, size_t size)
+{
+    const size_t all = sizeof(t->cbuf->data);
+    size_t area = banks * NPU_CBUF_BANK_SIZE;
+    /* What would be overwritten again need not be written. */
+    size_t i = !reuse && size > area ? size - area : 0;
+
+    if (!area) {
+        return !reuse || npu_refuse(t, CNA_CBUF_CON0, "reuse of no banks");
+    }
+    while (i < size) {
+        size_t at = (first * NPU_CBUF_BANK_SIZE + i % area) % all;
+        size_t n = MIN(MIN(size - i, area - i % area), all - at);
+
+        if (reuse) {
+            memcpy(buf + i, t->cbuf->data + at, n);
+        } else {
+            memcpy(t->cbuf->data + at, buf + i, n);
+        }
+        i += n;
+    }
+    return true;
+}
+
+static bool conv_cbuf_features(NpuTask *t, bool reuse, size_t size)
+{
+    uint32_t con0 = REG(t, CNA_CBUF_CON0);
+
+    return conv_cbuf(t, 0, npu_bits(con0, 3, 0), reuse, t->conv.raw_feat,
+                     size);
+}
+
+static bool conv_cbuf_weights(NpuTask *t, bool reuse, size_t size)
+{
+    uint32_t con0 = REG(t, CNA_CBUF_CON0);
+
+    return conv_cbuf(t, npu_bits(con0, 3, 0), npu_bits(con0, 7, 4), reuse,
+                     t->conv.raw_weights, size);
+}
+
+/* Line groups that do not follow each other are read one at a time. */
+static bool conv_fetch_lines(NpuTask *t, const NpuCube *cube, uint32_t group)
 {
     NpuConv *c = &t->conv;
-    NpuCube cube = { 0 };
-    uint32_t group = 0;
 
-    if (!conv_feature_cube(t, &cube, &group)) {
-        return false;
+    if (c->packed || group == cube->line_stride * 4) {
+        return npu_fetch_cube(t, cube, c->raw_feat);
     }
-    c->raw_feat = npu_alloc(t, CNA_DATA_SIZE0, (uint64_t)cube.row_bytes *
-                            cube.lines * cube.surfaces);
-    if (!c->raw_feat) {
-        return false;
-    }
-    if (c->packed || group == cube.line_stride * 4) {
-        return npu_fetch_cube(t, &cube, c->raw_feat);
-    }
-    /* Line groups that do not follow each other: one at a time. */
-    for (int s = 0; s < cube.surfaces; s++) {
+    for (int s = 0; s < cube->surfaces; s++) {
         for (int y = 0; y < c->in_h; y += 4) {
-            NpuCube rows = cube;
+            NpuCube rows = *cube;
 
-            rows.base += s * cube.surf_stride + y / 4 * group;
+            rows.base += s * cube->surf_stride + y / 4 * group;
             rows.surfaces = 1;
             rows.lines = MIN(4, c->in_h - y);
-            if (!npu_fetch_cube(t, &rows, c->raw_feat + cube.row_bytes *
+            if (!npu_fetch_cube(t, &rows, c->raw_feat + cube->row_bytes *
                                 ((size_t)s * c->in_h + y))) {
                 return false;
             }
@@ -249,10 +290,29 @@ static bool conv_fetch_features(NpuTask *t)
     return true;
 }
 
+static bool conv_fetch_features(NpuTask *t)
+{
+    NpuConv *c = &t->conv;
+    bool reuse = REG(t, CNA_CBUF_CON0) & CBUF_DATA_REUSE;
+    NpuCube cube = { 0 };
+    uint32_t group = 0;
+    uint64_t size;
+
+    if (!conv_feature_cube(t, &cube, &group)) {
+        return false;
+    }
+    size = (uint64_t)cube.row_bytes * cube.lines * cube.surfaces;
+    c->raw_feat = npu_alloc(t, CNA_DATA_SIZE0, size);
+    return c->raw_feat &&
+        (reuse || conv_fetch_lines(t, &cube, group)) &&
+        conv_cbuf_features(t, reuse, size);
+}
+
 static bool conv_fetch_weights(NpuTask *t)
 {
     NpuConv *c = &t->conv;
     int real = npu_bits(REG(t, CNA_DATA_SIZE1), 29, 16) + 1;
+    bool reuse = REG(t, CNA_CBUF_CON0) & CBUF_WEIGHT_REUSE;
     uint64_t size;
 
     c->weight_c = c->lanes_used = c->in_c;
@@ -282,7 +342,9 @@ static bool conv_fetch_weights(NpuTask *t)
     }
     c->raw_weights = npu_alloc(t, CNA_WEIGHT_SIZE0, size);
     return c->raw_weights &&
-        npu_fetch(t, REG(t, CNA_DCOMP_ADDR0) & ~15u, c->raw_weights, size);
+        (reuse || npu_fetch(t, REG(t, CNA_DCOMP_ADDR0) & ~15u,
+                            c->raw_weights, size)) &&
+        conv_cbuf_weights(t, reuse, size);
 }
 
 /* Buffers of the computation; they depend on guest sizes too. */

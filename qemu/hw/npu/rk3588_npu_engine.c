@@ -110,18 +110,20 @@ static bool task_prepare_blocks(NpuTask *t, uint32_t enable)
 }
 
 NpuVerdict npu_task_prepare(const NpuRegs *regs, uint32_t enable,
-                            const NpuDma *dma, NpuTask **task,
-                            NpuReason *reason)
+                            const NpuDma *dma, NpuCbuf *cbuf,
+                            NpuTask **task, NpuReason *reason)
 {
     NpuTask *t = g_new0(NpuTask, 1);
     NpuVerdict v;
 
     t->regs = regs;
     t->dma = dma;
+    t->cbuf = cbuf;
     t->conv.cancelled = &t->cancelled;
     task_prepare_blocks(t, enable);
     t->regs = NULL;
     t->dma = NULL;
+    t->cbuf = NULL;
     v = t->verdict;
     *reason = t->reason;
     if (v != NPU_OK) {

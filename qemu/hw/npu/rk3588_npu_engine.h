@@ -7,7 +7,8 @@
  * registers and a DMA read callback go in, bytes to write come out.  A task
  * lives through four steps:
  *
- *   npu_task_prepare()  checks the registers, reads every input by DMA
+ *   npu_task_prepare()  checks the registers, reads every input, by DMA or
+ *                       from the on-chip buffer
  *   npu_task_compute()  pure computation on the private copies; any thread
  *   npu_task_write()    hands the result to a DMA write callback
  *   npu_task_free()
@@ -47,6 +48,17 @@ typedef struct NpuDma {
 } NpuDma;
 
 /*
+ * The CBUF: features and weights of a convolution pass through it and stay
+ * there until something else takes their place.
+ */
+#define NPU_CBUF_BANKS      12
+#define NPU_CBUF_BANK_SIZE  32768
+
+typedef struct NpuCbuf {
+    uint8_t data[NPU_CBUF_BANKS * NPU_CBUF_BANK_SIZE];
+} NpuCbuf;
+
+/*
  * What the cost model needs to know about a task.  Cycles are cycles of the
  * compute clock; the blocks work in a pipeline, so they overlap.
  */
@@ -64,8 +76,8 @@ typedef struct NpuTask NpuTask;
  * read all inputs.  *@task is NULL unless the verdict is NPU_OK.
  */
 NpuVerdict npu_task_prepare(const NpuRegs *regs, uint32_t enable,
-                            const NpuDma *dma, NpuTask **task,
-                            NpuReason *reason);
+                            const NpuDma *dma, NpuCbuf *cbuf,
+                            NpuTask **task, NpuReason *reason);
 
 /* Returns early, with garbage, when npu_task_cancel() was called. */
 void npu_task_compute(NpuTask *task);

@@ -150,6 +150,7 @@ struct NpuTask {
     /* valid while preparing only */
     const NpuRegs *regs;
     const NpuDma *dma;
+    NpuCbuf *cbuf;
     NpuVerdict verdict;
     NpuReason reason;
 

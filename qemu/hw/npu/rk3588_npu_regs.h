@@ -78,6 +78,8 @@ typedef struct NpuRegs {
 #define CNA_WEIGHT_SIZE1    0x1034
 #define CNA_WEIGHT_SIZE2    0x1038
 #define CNA_CBUF_CON0       0x1040
+#define   CBUF_DATA_REUSE   (1 << 12)
+#define   CBUF_WEIGHT_REUSE (1 << 13)
 #define CNA_CVT_CON0        0x104c
 #define CNA_CVT_CON1        0x1050
 #define CNA_FC_CON0         0x1060

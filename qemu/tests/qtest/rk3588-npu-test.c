@@ -2015,6 +2015,122 @@ static void test_inject_late_iommu(void)
     assert_written(OUTPUT, false);
 }
 
+/*
+ * The on-chip buffer
+ */
+
+#define WEIGHT_REUSE    (1 << 13)
+#define DATA_REUSE      (1 << 12)
+
+/* The first byte of the result; memory holds @in and @weight meanwhile. */
+static int8_t run_cbuf(const Conv *v, uint32_t con0, int in, int weight)
+{
+    Stream s = { .n = 0 };
+
+    qtest_memset(qts, INPUT, in, 0x10000);
+    qtest_memset(qts, WEIGHTS, weight, 0x10000);
+    qtest_memset(qts, OUTPUT, SENTINEL, 0x1000);
+    put_cna(&s, v);
+    put(&s, 0x1040, con0);
+    put_dpu(&s, v);
+    /* no cut-off of what does not fit in a byte: 16 to 1 */
+    put(&s, 0x4088, 4);
+    put_end(&s, 0, 0, 0x1d);
+    run_stream(&s, 0x300);
+    return qtest_readb(qts, OUTPUT);
+}
+
+/* 32 products, divided by 16: twice the feature times the weight */
+static void test_cbuf(void)
+{
+    Conv v = small_conv();
+
+    g_assert_cmpint(run_cbuf(&v, 0x1b, 1, 1), ==, 2);
+    g_assert_cmpint(run_cbuf(&v, 0x1b | WEIGHT_REUSE, 3, 5), ==, 6);
+    g_assert_cmpint(run_cbuf(&v, 0x1b | DATA_REUSE, 1, 7), ==, 42);
+    g_assert_cmpint(run_cbuf(&v, 0x1b | DATA_REUSE | WEIGHT_REUSE, 1, 1),
+                    ==, 42);
+    /* a reset does not clear memory */
+    npu_reset(0, true);
+    npu_reset(0, false);
+    g_assert_cmpint(run_cbuf(&v, 0x1b | DATA_REUSE | WEIGHT_REUSE, 1, 1),
+                    ==, 42);
+    /* another split: weights begin behind the features */
+    g_assert_cmpint(run_cbuf(&v, 0xa2, 1, 1), ==, 2);
+    g_assert_cmpint(run_cbuf(&v, 0x1b | DATA_REUSE | WEIGHT_REUSE, 1, 1),
+                    ==, 14);
+    g_assert_cmpint(run_cbuf(&v, 0xa2 | DATA_REUSE | WEIGHT_REUSE, 9, 9),
+                    ==, 2);
+    /* power-off takes it away */
+    npu_power(false);
+    npu_power(true);
+    g_assert_cmpint(run_cbuf(&v, 0x1b | WEIGHT_REUSE, 1, 1), ==, 0);
+}
+
+/* What somebody has had as features, another can have as weights. */
+static void test_cbuf_banks(void)
+{
+    Conv large = small_conv(), v = small_conv();
+
+    large.w = large.ow = 64;
+    large.h = large.oh = 32;
+    /* 64 KiB of features in banks 0 and 1, 1 KiB of weights in bank 11 */
+    run_cbuf(&large, 0x1b, 3, 5);
+    g_assert_cmpint(run_cbuf(&v, 0xb1 | WEIGHT_REUSE, 1, 1), ==, 6);
+    g_assert_cmpint(run_cbuf(&v, 0xa2 | WEIGHT_REUSE, 1, 1), ==, 0);
+    g_assert_cmpint(run_cbuf(&v, 0x1b | WEIGHT_REUSE, 1, 1), ==, 10);
+    /* in one bank the second half of them goes over the first */
+    run_cbuf(&large, 0xb1, 4, 5);
+    g_assert_cmpint(run_cbuf(&v, 0x1b | DATA_REUSE, 1, 1), ==, 8);
+    g_assert_cmpint(run_cbuf(&v, 0xb1 | WEIGHT_REUSE, 1, 1), ==, 10);
+}
+
+/* What is used again is not read again. */
+static void test_cbuf_reads(void)
+{
+    Conv v = small_conv();
+    Stream s = { .n = 0 };
+
+    load_ones();
+    put_small(&s, OUTPUT);
+    put_end(&s, 0, 0, 0x1d);
+    run_stream(&s, 0x300);
+
+    s.n = 0;
+    put_cna(&s, &v);
+    put(&s, 0x1040, 0x1b | DATA_REUSE | WEIGHT_REUSE);
+    put(&s, 0x1070, 0xfe000000);
+    put(&s, 0x1110, 0xfe000000);
+    put_dpu(&s, &v);
+    put(&s, 0x4020, OUTPUT + 0x1000);
+    put_end(&s, 0, 0, 0x1d);
+    run_stream(&s, 0x300);
+    assert_written(OUTPUT + 0x1000, true);
+}
+
+/* Registers outlive tasks (see test_stale), but not a reset, in both groups. */
+static void test_reset_groups(void)
+{
+    Stream s = { .n = 0 };
+
+    load_ones();
+    put_small(&s, OUTPUT);
+    put_end(&s, 0, 0, 0x1d);
+    run_stream(&s, 0x300);
+    run_stream(&s, 0x300);
+    for (int reset = 0; reset < 2; reset++) {
+        npu_write(0, PC_BASE, 1);
+        for (int group = 0; group < 2; group++) {
+            npu_write(0, 0x1004, group);
+            npu_write(0, 0x4004, group);
+            g_assert_cmphex(npu_read(0, 0x1110), ==, reset ? 0 : WEIGHTS);
+            g_assert_cmphex(npu_read(0, 0x4020), ==, reset ? 0 : OUTPUT);
+        }
+        npu_reset(0, true);
+        npu_reset(0, false);
+    }
+}
+
 static void run_test(gconstpointer fn)
 {
     npu_start_machine();
@@ -2047,6 +2163,10 @@ int main(int argc, char **argv)
         { "inject-foreign", test_inject_foreign },
         { "inject-late", test_inject_late },
         { "inject-late-iommu", test_inject_late_iommu },
+        { "reset-groups", test_reset_groups },
+        { "cbuf", test_cbuf },
+        { "cbuf-banks", test_cbuf_banks },
+        { "cbuf-reads", test_cbuf_reads },
         { "conv/int8", test_conv_int8 },
         { "conv/depthwise", test_conv_depthwise },
         { "conv/first-layer", test_conv_first_layer },
