@@ -184,7 +184,7 @@ static int power_notify(struct notifier_block *nb, unsigned long action, void *d
 	return NOTIFY_OK;
 }
 
-/* Runs the next task of the job that has the core. */
+/* Runs the next task of the job that has the core, or the next tasks. */
 static void kick_locked(struct npu_core *core)
 {
 	struct npu_job *job = npu_core_job_locked(core);
@@ -195,11 +195,42 @@ static void kick_locked(struct npu_core *core)
 	if (!core->started)
 		npu_job_begin_locked(job, core);
 	core->started = true;
+	core->first = job->cur;
+	core->count = job->linked ? npu_job_part_locked(job) : 1;
 	core->progress = jiffies;
-	core->npu->ip->ops->start(core, &task);
-	trace_npu_task_start(core, job, 1);
+	core->npu->ip->ops->start(core, &task, core->count);
+	trace_npu_task_start(core, job, core->count);
 
 	npu_fault_watch_locked(core);
+}
+
+/**
+ * npu_core_progress_locked() - notice tasks of a list that have ended
+ * @core: the core; its registers can be read if it works on a job
+ *
+ * What the hardware says is not to be trusted: command streams can write its
+ * counter. It cannot go back, though, nor beyond what the core was given.
+ *
+ * Return: true when there are more of them than the last time.
+ */
+bool npu_core_progress_locked(struct npu_core *core)
+{
+	struct npu_job *job = npu_core_job_locked(core);
+	u32 finished;
+
+	lockdep_assert_held(&core->npu->sched.lock);
+
+	if (!core->started || core->count == 1)
+		return false;
+
+	/* The last one has ended when its interrupt comes. */
+	finished = min(core->npu->ip->ops->finished(core), core->count - 1);
+	if (core->first + finished <= job->cur)
+		return false;
+
+	job->cur = core->first + finished;
+	core->progress = jiffies;
+	return true;
 }
 
 /**
@@ -260,6 +291,9 @@ static void continue_locked(struct npu_core *core, struct npu_job *job)
 	u64 now, ran;
 
 	lockdep_assert_held(&sched->lock);
+
+	if (job->linked)
+		npu_job_part_done_locked(job, core->count);
 
 	if (npu_sched_wanted(sched, core->index) && !job->tasks[job->cur].follows) {
 		now = ktime_get_raw_ns();
@@ -328,7 +362,8 @@ bool npu_core_event_locked(struct npu_core *core, bool lost)
 	if (events & NPU_EVENT_ERROR) {
 		npu_fault_raise_locked(core, -EIO);
 	} else if (events & NPU_EVENT_DONE) {
-		if (++job->cur < job->num_tasks)
+		job->cur = core->first + core->count;
+		if (job->cur < job->num_tasks)
 			continue_locked(core, job);
 		else
 			npu_core_end_locked(core, 0);

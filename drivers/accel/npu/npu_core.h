@@ -137,6 +137,12 @@ struct npu_core {
 	/** @irq_off: the interrupt was switched off when the fault came */
 	bool irq_off;
 
+	/** @first: the first of the tasks that the hardware was given */
+	u32 first;
+
+	/** @count: how many tasks it was given: one, or a linked list */
+	u32 count;
+
 	/** @progress: when the hardware last took or finished a task, jiffies */
 	unsigned long progress;
 
@@ -156,6 +162,7 @@ struct npu_job *npu_core_job_locked(struct npu_core *core);
 void npu_core_start_locked(struct npu_core *core);
 void npu_core_end_locked(struct npu_core *core, int error);
 bool npu_core_event_locked(struct npu_core *core, bool lost);
+bool npu_core_progress_locked(struct npu_core *core);
 void npu_core_idle_locked(struct npu_core *core);
 
 void npu_core_reset(struct npu_core *core);

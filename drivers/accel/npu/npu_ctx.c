@@ -82,6 +82,7 @@ static void npu_ctx_release_work(struct work_struct *work)
 	npu_results_fini(&ctx->results);
 	mutex_destroy(&ctx->submit_lock);
 	kfree_rcu(ctx, rcu);
+	atomic_dec(&npu->num_ctxs);
 	drm_dev_put(&npu->drm);
 
 	if (atomic_dec_and_test(&npu_ctx_count))
@@ -210,6 +211,7 @@ static struct npu_ctx *npu_ctx_create(struct npu_file *file, struct npu_vm *vm,
 		goto err_sched;
 
 	atomic_inc(&npu_ctx_count);
+	atomic_inc(&npu->num_ctxs);
 	drm_dev_get(&npu->drm);
 	ctx->vm = npu_vm_get(vm);
 	return ctx;

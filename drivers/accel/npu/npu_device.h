@@ -63,6 +63,9 @@ struct npu_device {
 	/** @sched: which job runs where */
 	struct npu_sched sched;
 
+	/** @num_ctxs: contexts there are, in all files */
+	atomic_t num_ctxs;
+
 	/** @sram: on-chip memory, if there is any */
 	struct npu_sram sram;
 

@@ -23,7 +23,9 @@
  * reports an access that its VM does not allow, or there is no progress. The
  * first two come as interrupts, the third from a watchdog that looks at the
  * time of the last task that was started or ended; a job that waits for a core
- * or for its dependencies cannot be hung.
+ * or for its dependencies cannot be hung. The tasks of a linked list end without
+ * an interrupt, so the watchdog counts them, and its time begins anew when there
+ * are more than the last time.
  *
  * All of them note the cause and leave the rest to one work per core. It first
  * silences the interrupt line and takes back what has not started. Then it
@@ -71,6 +73,7 @@ void npu_fault_raise_locked(struct npu_core *core, int error)
 
 	if (core->fault.error)
 		return;
+	npu_core_progress_locked(core);
 	core->fault.error = error;
 	trace_npu_fault(core, core->started ? npu_core_job_locked(core) : NULL);
 	queue_work(core->wq, &core->recover_work);
@@ -169,6 +172,8 @@ void npu_fault_watchdog_work(struct work_struct *work)
 			npu_fault_watch_locked(core);
 		else if (npu_core_event_locked(core, true))
 			dev_warn_ratelimited(core->dev, "interrupt was lost\n");
+		else if (npu_core_progress_locked(core))
+			npu_fault_watch_locked(core);
 		else
 			npu_fault_raise_locked(core, -ETIME);
 	}

@@ -10,7 +10,7 @@ struct npu_task;
 
 /** define NPU_EVENT_RAISED - the core did raise its interrupt */
 #define NPU_EVENT_RAISED	BIT(0)
-/** define NPU_EVENT_DONE - the task has ended */
+/** define NPU_EVENT_DONE - the tasks have ended */
 #define NPU_EVENT_DONE		BIT(1)
 /** define NPU_EVENT_ERROR - the hardware reports that the task failed */
 #define NPU_EVENT_ERROR		BIT(2)
@@ -40,14 +40,25 @@ struct npu_ip_ops {
 	 */
 	int (*verify)(struct npu_core *core);
 
-	/** @start: run a task on an idle core; called with interrupts off */
-	void (*start)(struct npu_core *core, const struct npu_task *task);
+	/**
+	 * @start: run tasks on an idle core; called with interrupts off
+	 *
+	 * @count of them, at most &npu_ip.max_linked. @task is the first; its
+	 * command stream names the second, and so on.
+	 */
+	void (*start)(struct npu_core *core, const struct npu_task *task, u32 count);
+
+	/**
+	 * @finished: how many tasks has it finished since @start? Only if that
+	 * had more than one. Called with interrupts off.
+	 */
+	u32 (*finished)(struct npu_core *core);
 
 	/**
 	 * @irq: look at the interrupt, answer and clear what is raised
 	 *
-	 * @task is the one that runs, or NULL; its address need not be the one
-	 * it was started with. With @lost the interrupt did not come and the
+	 * @task is one of those that run, or NULL; its address need not be the
+	 * one it was started with. With @lost the interrupt did not come and the
 	 * question is whether it should have. Returns NPU_EVENT_*, 0 when the
 	 * core has raised nothing. Called with interrupts off.
 	 */
@@ -99,6 +110,9 @@ struct npu_ip {
 
 	/** @max_cmd_size: longest command stream, in bytes */
 	u32 max_cmd_size;
+
+	/** @max_linked: tasks that a core can run without being started again */
+	u32 max_linked;
 
 	/** @num_done_units: units whose completion can end a task */
 	u32 num_done_units;

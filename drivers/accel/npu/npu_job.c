@@ -7,6 +7,7 @@
 #include "npu_core.h"
 #include "npu_ctx.h"
 #include "npu_device.h"
+#include "npu_ip.h"
 #include "npu_job.h"
 #include "npu_program.h"
 #include "npu_result.h"
@@ -27,10 +28,23 @@
  * is about to signal. The fence has its own lock and no release callback, so
  * it outlives this module if it has to.
  *
+ * When the command streams of a job are linked, the hardware goes from one task
+ * to the next, and nobody can stop it in between. So the job runs as a whole only
+ * while its context is the only one there is. Otherwise it is run in parts that
+ * take about &NPU_PART_NS each, as far as that can be told from the tasks it has
+ * run so far, and its core may be given to others in between. Starting a part
+ * costs as much as starting a task, so parts need not have many tasks; that they
+ * have not also bounds for how long a job can keep a core whose tasks suddenly
+ * take a long time.
+ *
  * The DRM scheduler's timeouts are not used. They start when a job is handed
  * over and cannot tell a job that waits for a core from one that hangs; the
  * watchdog of the core can.
  */
+
+/* How long others wait for a job whose tasks are linked, and for how many tasks */
+#define NPU_PART_NS	NSEC_PER_MSEC
+#define NPU_PART_TASKS	32
 
 static const char *npu_fence_driver_name(struct dma_fence *fence)
 {
@@ -170,6 +184,46 @@ struct npu_task npu_job_task_locked(const struct npu_job *job,
 	return task;
 }
 
+/* How many tasks of a linked job may run before others can have the core? */
+static u32 part_of(const struct npu_job *job)
+{
+	if (atomic_read(&job->ctx->npu->num_ctxs) == 1)
+		return U32_MAX;
+	if (!job->task_ns)
+		return 1;
+	return clamp(div64_u64(NPU_PART_NS, job->task_ns), 1, NPU_PART_TASKS);
+}
+
+/**
+ * npu_job_part_locked() - begin the next part of a linked job
+ * @job: the job
+ *
+ * Return: how many tasks to run now.
+ */
+u32 npu_job_part_locked(struct npu_job *job)
+{
+	u32 left = min(job->num_tasks - job->cur, job->ctx->npu->ip->max_linked);
+
+	lockdep_assert_held(&job->ctx->npu->sched.lock);
+
+	job->part_ns = ktime_get_raw_ns();
+	return npu_tasks_cut(&job->tasks[job->cur], left, part_of(job));
+}
+
+/**
+ * npu_job_part_done_locked() - learn from a part of a linked job
+ * @job: the job
+ * @count: how many tasks have run
+ */
+void npu_job_part_done_locked(struct npu_job *job, u32 count)
+{
+	u64 took = ktime_get_raw_ns() - job->part_ns;
+
+	lockdep_assert_held(&job->ctx->npu->sched.lock);
+
+	job->task_ns = max(job->task_ns, div_u64(took, count));
+}
+
 /**
  * npu_job_leave_locked() - a core does not work on a job any more
  * @job: the job, which it has begun
@@ -240,7 +294,13 @@ struct npu_job *npu_job_running_locked(struct npu_ctx *ctx)
  */
 void npu_job_progress_locked(struct npu_job *job, struct drm_npu_job_result *result)
 {
+	struct npu_core *core = job->ctx->npu->cores[job->result.core];
+
 	lockdep_assert_held(&job->ctx->npu->sched.lock);
+
+	/* While the core is reset, its registers are none of our business. */
+	if (job->ctx->npu->sched.up & BIT_ULL(core->index) && !core->fault.error)
+		npu_core_progress_locked(core);
 
 	*result = job->result;
 	result->state = DRM_NPU_JOB_RUNNING;

@@ -38,6 +38,21 @@ struct npu_job {
 	/** @cur: task that runs or comes next; protected by &npu_sched.lock */
 	u32 cur;
 
+	/** @linked: the hardware goes from one task to the next; constant */
+	bool linked;
+
+	/**
+	 * @part_ns: for a linked job, when its core was last given tasks;
+	 * protected by &npu_sched.lock
+	 */
+	u64 part_ns;
+
+	/**
+	 * @task_ns: for a linked job, what its tasks take, the average of those
+	 * that were run together, or the longest such; zero when unknown
+	 */
+	u64 task_ns;
+
 	/**
 	 * @since_ns: when it got the core that works on it, or zero; protected
 	 * by &npu_sched.lock
@@ -99,6 +114,8 @@ void npu_job_cancel(struct npu_job *job);
 struct npu_task npu_job_task_locked(const struct npu_job *job,
 				    const struct npu_core *core);
 void npu_job_begin_locked(struct npu_job *job, struct npu_core *core);
+u32 npu_job_part_locked(struct npu_job *job);
+void npu_job_part_done_locked(struct npu_job *job, u32 count);
 u64 npu_job_leave_locked(struct npu_job *job);
 void npu_job_blame_locked(struct npu_job *job, const struct npu_core_fault *fault);
 struct npu_job *npu_job_running_locked(struct npu_ctx *ctx);

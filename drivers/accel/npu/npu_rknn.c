@@ -25,6 +25,10 @@
  * interrupt bit for each group. Which of the two a task uses is the hardware's
  * business, so either bit ends it.
  *
+ * A stream can also name the next one, in its last words but two: the PC then goes
+ * on by itself, with one interrupt behind the last of as many tasks as it was told
+ * to run. It counts those it has finished.
+ *
  * Streams can write any register, those of the PC included. The interrupt
  * handler therefore takes nothing for granted: what it finds raised, it clears,
  * and when that was not what it had enabled, it enables the right thing again.
@@ -59,6 +63,9 @@ struct rknn_regs {
 
 	/** @mask: interrupts that are enabled */
 	u32 mask;
+
+	/** @count: tasks that the PC runs when it is started, if known */
+	u32 count;
 };
 
 static int rknn_bind(struct npu_core *core)
@@ -91,6 +98,7 @@ static void rknn_forget(struct rknn_regs *regs)
 {
 	regs->ready = false;
 	regs->mask = 0;
+	regs->count = 0;
 }
 
 static void rknn_init(struct npu_core *core)
@@ -152,14 +160,20 @@ static void rknn_prepare(struct npu_core *core)
 	writel_relaxed(PC_BASE_ADDRESS_PC_SEL, regs->pc + PC_BASE_ADDRESS);
 	writel_relaxed(pointer, regs->cna + UNIT_S_POINTER);
 	writel_relaxed(pointer, regs->core + UNIT_S_POINTER);
-	writel_relaxed(FIELD_PREP(PC_TASK_CON_NUMBER, 1) | PC_TASK_CON_PP_EN |
-		       PC_TASK_CON_COUNT_CLEAR | PC_TASK_CON_UNKNOWN,
-		       regs->pc + PC_TASK_CON);
 	writel_relaxed(0, regs->pc + PC_TASK_DMA_BASE_ADDR);
 	regs->ready = true;
 }
 
-static void rknn_start(struct npu_core *core, const struct npu_task *task)
+/* Also sets the counter of finished tasks to zero, which only lists look at. */
+static void rknn_set_count(struct rknn_regs *regs, u32 count)
+{
+	writel_relaxed(FIELD_PREP(PC_TASK_CON_NUMBER, count) | PC_TASK_CON_PP_EN |
+		       PC_TASK_CON_COUNT_CLEAR | PC_TASK_CON_UNKNOWN,
+		       regs->pc + PC_TASK_CON);
+	regs->count = count;
+}
+
+static void rknn_start(struct npu_core *core, const struct npu_task *task, u32 count)
 {
 	struct rknn_regs *regs = core->regs;
 	u32 units = DIV_ROUND_UP(task->cmd_size, RKNN_FETCH_SIZE);
@@ -167,6 +181,8 @@ static void rknn_start(struct npu_core *core, const struct npu_task *task)
 
 	if (!regs->ready)
 		rknn_prepare(core);
+	if (count > 1 || regs->count > 1 || !regs->count)
+		rknn_set_count(regs, count);
 
 	writel_relaxed(task->cmd_va, regs->pc + PC_BASE_ADDRESS);
 	writel_relaxed(FIELD_PREP(PC_REGISTER_AMOUNTS_MASK, units - 1),
@@ -179,6 +195,13 @@ static void rknn_start(struct npu_core *core, const struct npu_task *task)
 
 	/* Not relaxed: what the CPU wrote to memory has to be there first. */
 	writel(PC_OPERATION_ENABLE_OP_EN, regs->pc + PC_OPERATION_ENABLE);
+}
+
+static u32 rknn_finished(struct npu_core *core)
+{
+	struct rknn_regs *regs = core->regs;
+
+	return FIELD_GET(PC_TASK_STATUS_FINISHED, readl(regs->pc + PC_TASK_STATUS));
 }
 
 static u32 rknn_irq(struct npu_core *core, const struct npu_task *task, bool lost)
@@ -223,6 +246,7 @@ static const struct npu_ip_ops rknn_ops = {
 	.version = rknn_version,
 	.verify = rknn_verify,
 	.start = rknn_start,
+	.finished = rknn_finished,
 	.irq = rknn_irq,
 };
 
@@ -245,5 +269,6 @@ const struct npu_ip npu_rk3588_ip = {
 	.va_bits = 32,
 	.cmd_align = RKNN_FETCH_SIZE,
 	.max_cmd_size = SZ_64K * RKNN_FETCH_SIZE,
+	.max_linked = PC_TASK_CON_NUMBER,	/* the field begins at bit 0 */
 	.num_done_units = ARRAY_SIZE(rknn_done),
 };

@@ -30,6 +30,8 @@
 #define   PC_TASK_CON_COUNT_CLEAR	  BIT(13)
 #define   PC_TASK_CON_UNKNOWN		  BIT(14)	/* every driver sets it */
 #define PC_TASK_DMA_BASE_ADDR		0x34
+#define PC_TASK_STATUS			0x3c
+#define   PC_TASK_STATUS_FINISHED	  GENMASK(11, 0)
 
 /* The units, each at the start of its own window */
 #define UNIT_S_STATUS			0x00

@@ -134,7 +134,7 @@ struct npu_submit {
 };
 
 static int parse_tasks(struct npu_submit *submit, struct npu_submit_job *sjob,
-		       const struct drm_npu_array *array)
+		       const struct drm_npu_array *array, bool linked)
 {
 	const char *why = NULL;
 	struct drm_npu_task *tasks, few[4];
@@ -155,6 +155,7 @@ static int parse_tasks(struct npu_submit *submit, struct npu_submit_job *sjob,
 			kvfree(tasks);
 		return PTR_ERR(job);
 	}
+	job->linked = linked;
 	sjob->job = job;
 
 	for (u32 i = 0; i < array->count && !why; i++) {
@@ -166,6 +167,11 @@ static int parse_tasks(struct npu_submit *submit, struct npu_submit_job *sjob,
 	}
 	if (tasks != few)
 		kvfree(tasks);
+	if (linked && !why) {
+		why = npu_tasks_check_linked(job->own_tasks, job->num_own_tasks);
+		if (why)
+			drm_dbg(&submit->npu->drm, "linked tasks: %s\n", why);
+	}
 	return why ? -EINVAL : 0;
 }
 
@@ -222,8 +228,8 @@ static int parse_program(struct npu_submit *submit, struct npu_submit_job *sjob,
 		goto err_program;
 	}
 
-	/* It brings its tasks along. */
-	if (in->tasks.count)
+	/* It brings its tasks along, and knows whether they are linked. */
+	if (in->tasks.count || in->flags)
 		goto err_program;
 	ret = npu_array_check(&in->tasks, sizeof(struct drm_npu_task), NPU_MAX_TASKS);
 	if (ret)
@@ -263,7 +269,8 @@ static int parse_work(struct npu_submit *submit, struct npu_submit_job *sjob,
 		return -EINVAL;
 	ret = npu_array_check(&in->values, sizeof(struct drm_npu_value),
 			      NPU_MAX_PATCHES);
-	return ret ?: parse_tasks(submit, sjob, &in->tasks);
+	return ret ?: parse_tasks(submit, sjob, &in->tasks,
+				  in->flags & DRM_NPU_JOB_LINKED);
 }
 
 static struct hlist_head *signals_of(struct npu_submit *submit,
@@ -431,7 +438,7 @@ static int parse_jobs(struct npu_submit *submit, const struct drm_npu_job *jobs)
 	for (u32 i = 0; i < submit->num_jobs && !ret; i++) {
 		struct npu_submit_job *sjob = &submit->jobs[i];
 
-		if (jobs[i].flags)
+		if (jobs[i].flags & ~DRM_NPU_JOB_LINKED)
 			return -EINVAL;
 
 		ret = parse_work(submit, sjob, &jobs[i]);

@@ -3,6 +3,7 @@
 #include <linux/align.h>
 #include <linux/export.h>
 #include <linux/math.h>
+#include <linux/minmax.h>
 
 #include <drm/npu_accel.h>
 
@@ -58,6 +59,48 @@ const char *npu_task_check(const struct npu_ip *ip, const struct drm_npu_task *i
 	return NULL;
 }
 EXPORT_SYMBOL_IF_KUNIT(npu_task_check);
+
+/**
+ * npu_tasks_check_linked() - can the hardware go from one task to the next?
+ * @tasks: the tasks
+ * @count: how many
+ *
+ * It tells the end of the last one, by the unit that ended it.
+ *
+ * Return: NULL, or what is wrong.
+ */
+const char *npu_tasks_check_linked(const struct npu_task *tasks, u32 count)
+{
+	for (u32 i = 1; i < count; i++)
+		if (tasks[i].done_unit != tasks[0].done_unit)
+			return "they end in different units";
+	return NULL;
+}
+EXPORT_SYMBOL_IF_KUNIT(npu_tasks_check_linked);
+
+/**
+ * npu_tasks_cut() - how many tasks to run together
+ * @tasks: the tasks
+ * @left: how many there are, not zero
+ * @count: how many it should be, not zero
+ *
+ * Return: at most @count, so that no task is separated from one that it follows;
+ * or the first ones that all follow each other, if they are more.
+ */
+u32 npu_tasks_cut(const struct npu_task *tasks, u32 left, u32 count)
+{
+	u32 cut = min(left, count);
+
+	while (cut && cut < left && tasks[cut].follows)
+		cut--;
+	if (cut)
+		return cut;
+
+	for (cut = min(left, count); cut < left && tasks[cut].follows; cut++)
+		;
+	return cut;
+}
+EXPORT_SYMBOL_IF_KUNIT(npu_tasks_cut);
 
 /**
  * npu_patch_check() - check a place to patch

@@ -27,6 +27,8 @@ struct npu_task {
 
 const char *npu_task_check(const struct npu_ip *ip, const struct drm_npu_task *in,
 			   bool first, u64 end, struct npu_task *out);
+const char *npu_tasks_check_linked(const struct npu_task *tasks, u32 count);
+u32 npu_tasks_cut(const struct npu_task *tasks, u32 left, u32 count);
 const char *npu_patch_check(const struct drm_npu_patch *in, u64 size);
 
 #endif /* __NPU_TASK_H__ */

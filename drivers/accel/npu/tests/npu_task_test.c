@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Tests of the checks of tasks and patches, of patching, and of the places that
- * results of jobs are kept in.
+ * Tests of the checks of tasks and patches, of cutting lists of tasks, of patching,
+ * and of the places that results of jobs are kept in.
  */
 
 #include <linux/module.h>
@@ -91,6 +91,53 @@ static void test_tasks(struct kunit *test)
 		KUNIT_EXPECT_EQ(test, tasks[i].want ? 1 : in->cmd_size, out.cmd_size);
 		KUNIT_EXPECT_EQ(test, tasks[i].want ? 99 : in->done_unit, out.done_unit);
 	}
+}
+
+/* Up to six tasks, 'f' for one that follows the one before it */
+static const struct {
+	const char *tasks;
+	u32 count;
+	u32 want;
+} cuts[] = {
+	{ "-", 1, 1 }, { "-", 9, 1 }, { "f", 1, 1 },
+	{ "------", 1, 1 }, { "------", 4, 4 }, { "------", U32_MAX, 6 },
+	/* Less than it should be, so that nothing is separated */
+	{ "---ff-", 5, 5 }, { "---ff-", 4, 2 }, { "---ff-", 3, 2 }, { "---ff-", 2, 2 },
+	{ "--f-f-", 2, 1 }, { "-----f", 5, 4 },
+	/* More than it should be, when nothing less does */
+	{ "-fff--", 1, 4 }, { "-fff--", 3, 4 }, { "-fff--", 5, 5 },
+	{ "-fffff", 1, 6 }, { "-fffff", 6, 6 },
+	/* What comes first is not separated from what is done already. */
+	{ "fff---", 1, 3 }, { "fff---", 2, 3 }, { "fff---", 4, 4 },
+};
+
+static void test_cuts(struct kunit *test)
+{
+	for (unsigned int i = 0; i < ARRAY_SIZE(cuts); i++) {
+		u32 left = strlen(cuts[i].tasks);
+		struct npu_task tasks[6] = { };
+
+		for (u32 n = 0; n < left; n++)
+			tasks[n].follows = cuts[i].tasks[n] == 'f';
+		KUNIT_EXPECT_EQ_MSG(test, cuts[i].want,
+				    npu_tasks_cut(tasks, left, cuts[i].count),
+				    "%u of %s", cuts[i].count, cuts[i].tasks);
+	}
+}
+
+static void test_linked(struct kunit *test)
+{
+	struct npu_task tasks[4] = { };
+
+	KUNIT_EXPECT_NULL(test, npu_tasks_check_linked(tasks, 1));
+	KUNIT_EXPECT_NULL(test, npu_tasks_check_linked(tasks, 4));
+	tasks[3].done_unit = 1;
+	KUNIT_EXPECT_NULL(test, npu_tasks_check_linked(tasks, 3));
+	KUNIT_EXPECT_STREQ(test, "they end in different units",
+			   npu_tasks_check_linked(tasks, 4));
+	for (unsigned int i = 0; i < 3; i++)
+		tasks[i].done_unit = 1;
+	KUNIT_EXPECT_NULL(test, npu_tasks_check_linked(tasks, 4));
 }
 
 static const struct {
@@ -288,6 +335,8 @@ static void test_results_wrap(struct kunit *test)
 
 static struct kunit_case npu_task_cases[] = {
 	KUNIT_CASE(test_tasks),
+	KUNIT_CASE(test_cuts),
+	KUNIT_CASE(test_linked),
 	KUNIT_CASE(test_patches),
 	KUNIT_CASE(test_patching),
 	KUNIT_CASE(test_results),

@@ -95,7 +95,7 @@ TEST_F(jobs, ids_count_the_jobs_of_a_context)
 					    &first));
 		EXPECT_EQ(seen++, first) TH_LOG("contexts count for themselves");
 	}
-	jobs[2].flags = 1;
+	jobs[2].flags = 2;
 	EXPECT_EQ(-EINVAL, npu_submit_ids(self->e.fd, self->e.ctx, jobs, 4,
 					  &first));
 	ASSERT_EQ(0, npu_submit_ids(self->e.fd, self->e.ctx, jobs, 2, &first));

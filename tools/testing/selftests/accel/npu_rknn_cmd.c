@@ -65,6 +65,18 @@ void rknn_finish(struct rknn_stream *s, uint32_t enable)
 	rknn_emit(s, RKNN_ENABLE, RKNN_PC_OP_EN, enable);
 }
 
+/* Names the stream that the hardware goes on with, in the words left for that */
+void rknn_link(struct rknn_stream *s, uint32_t va, uint32_t size)
+{
+	unsigned int end = s->count;
+
+	assert(end >= 4);
+	s->count = end - 4;
+	rknn_emit(s, RKNN_PC, RKNN_PC_BASE, va);
+	rknn_emit(s, RKNN_PC, RKNN_PC_AMOUNT, DIV_UP(size, 16) - 1);
+	s->count = end;
+}
+
 /* What a convolution and a matrix product differ in */
 struct conv_regs {
 	uint32_t w, h, ic, oc;

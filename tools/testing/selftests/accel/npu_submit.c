@@ -635,7 +635,7 @@ TEST_F(submit, jobs_come_all_or_none)
 	jobs[3].buffers = NPU_ARRAY(&buffer, 1);
 	EXPECT_EQ(-ENOENT, npu_submit(self->e.fd, self->e.ctx, jobs, 4));
 	jobs[3] = good;
-	jobs[3].flags = 1;
+	jobs[3].flags = 2;
 	EXPECT_EQ(-EINVAL, npu_submit(self->e.fd, self->e.ctx, jobs, 4));
 	npu_sleep_ms(50);
 	EXPECT_EQ(0, npu_work_check_untouched(&self->e, &self->w));
@@ -834,9 +834,9 @@ TEST_F(submit, flags_and_pads_are_checked)
 		EXPECT_EQ(-EINVAL, npu_ioctl(self->e.fd, DRM_IOCTL_NPU_SUBMIT,
 					     &arg));
 		bad = job;
-		bad.flags = 1u << bit;
-		EXPECT_EQ(-EINVAL, npu_submit(self->e.fd, self->e.ctx, &bad,
-					      1));
+		bad.flags = 1u << bit & ~DRM_NPU_JOB_LINKED;
+		EXPECT_EQ(bad.flags ? -EINVAL : 0,
+			  npu_submit(self->e.fd, self->e.ctx, &bad, 1));
 		bad = job;
 		bad.tasks = (struct drm_npu_array){ 0 };
 		bad.program_id = 1u << bit;
@@ -1130,7 +1130,7 @@ static void late_many_buffers(struct late *l, struct drm_npu_job *job)
 static void late_job_flags(struct late *l, struct drm_npu_job *job)
 {
 	(void)l;
-	job->flags = 1;
+	job->flags = 2;
 }
 
 static void spoil_program(struct late *l, struct drm_npu_job *job, uint32_t id,

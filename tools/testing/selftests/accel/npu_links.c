@@ -1,0 +1,494 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * DRM_NPU_JOB_LINKED: the hardware goes from task to task by itself. What it
+ * computes, what it costs, how far it is when it stops, and who gets the core in
+ * between.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <sys/ioctl.h>
+
+#include "kselftest_harness.h"
+#include "npu_test.h"
+
+#define LIST	64
+#define SHORT	8
+
+/* How often to try what a busy machine may spoil */
+#define TRIES	50
+
+FIXTURE(links)
+{
+	struct npu_env e;
+	struct npu_work w[LIST];
+	struct drm_npu_task tasks[LIST];
+};
+
+/* Each stream names the next one; the last one goes back to the first. */
+static int link_all(struct npu_env *e, struct npu_work *w, unsigned int count,
+		    struct drm_npu_task *tasks)
+{
+	unsigned int n;
+	int ret = 0;
+
+	for (n = 0; n < count && !ret; n++) {
+		const struct drm_npu_task *next = &w[(n + 1) % count].task;
+
+		rknn_link(&w[n].stream, next->cmd_va, next->cmd_size);
+		ret = npu_work_stream(e, &w[n]);
+		tasks[n] = w[n].task;
+	}
+	return ret;
+}
+
+static int arm_all(struct npu_env *e, struct npu_work *w, unsigned int count)
+{
+	unsigned int n;
+	int ret = 0;
+
+	for (n = 0; n < count && !ret; n++)
+		ret = npu_work_arm(e, &w[n]);
+	return ret;
+}
+
+/* How many of them have given what they should have given */
+static unsigned int count_right(struct npu_env *e, struct npu_work *w,
+				unsigned int count)
+{
+	unsigned int n, right = 0;
+
+	for (n = 0; n < count; n++)
+		right += !npu_work_check(e, &w[n]);
+	return right;
+}
+
+FIXTURE_SETUP(links)
+{
+	int ret = npu_env_open(&self->e);
+
+	if (ret == -ENODEV)
+		SKIP(return, "no npu device");
+	ASSERT_EQ(0, ret);
+	ASSERT_EQ(0, npu_work_chain(&self->e, self->w, LIST, 300));
+	ASSERT_EQ(0, link_all(&self->e, self->w, LIST, self->tasks));
+}
+
+FIXTURE_TEARDOWN(links)
+{
+	EXPECT_EQ(0, npu_work_run_everywhere(&self->e, &self->w[0]));
+	npu_env_close(&self->e);
+}
+
+static struct drm_npu_job list_of(const struct drm_npu_task *tasks, uint32_t count)
+{
+	struct drm_npu_job job = {
+		.tasks = NPU_ARRAY(tasks, count),
+		.flags = DRM_NPU_JOB_LINKED,
+	};
+
+	return job;
+}
+
+static int run_list(struct npu_env *e, uint32_t ctx,
+		    const struct drm_npu_task *tasks, uint32_t count,
+		    struct drm_npu_job_result *r)
+{
+	struct drm_npu_job job = list_of(tasks, count);
+
+	return npu_run_job(e, ctx, &job, r);
+}
+
+/* How often the hardware of all cores has interrupted so far */
+static long interrupts(void)
+{
+	FILE *f = fopen("/proc/interrupts", "r");
+	char line[4096], *p, *end;
+	long sum = 0, n;
+
+	while (f && fgets(line, sizeof(line), f)) {
+		p = strchr(line, ':');
+		if (!p || !strstr(line, ".npu"))
+			continue;
+		for (p++; ; p = end) {
+			n = strtol(p, &end, 10);
+			if (end == p || *end != ' ')
+				break;
+			sum += n;
+		}
+	}
+	if (f)
+		fclose(f);
+	return f ? sum : -1;
+}
+
+/* The same list, and how many interrupts it took; -1 if it went wrong */
+static long run_counted(struct npu_env *e, uint32_t ctx,
+			const struct drm_npu_task *tasks, uint32_t count)
+{
+	struct drm_npu_job_result r;
+	long before = interrupts();
+
+	if (run_list(e, ctx, tasks, count, &r) != NPU_DONE ||
+	    r.tasks_done != count)
+		return -1;
+	return interrupts() - before;
+}
+
+TEST_F(links, a_list_computes_on_every_core)
+{
+	uint64_t left = self->e.info.core_mask;
+	struct drm_npu_job_result r;
+	unsigned int core;
+	uint32_t ctx;
+	int i;
+
+	while (left) {
+		left = npu_next_core(left, &core);
+		ASSERT_EQ(0, npu_ctx_create(self->e.fd, self->e.vm,
+					    1ull << core, &ctx));
+		for (i = 0; i < 3; i++) {
+			ASSERT_EQ(0, arm_all(&self->e, self->w, LIST));
+			EXPECT_EQ(NPU_DONE, run_list(&self->e, ctx, self->tasks,
+						     LIST, &r));
+			EXPECT_EQ(LIST, r.tasks_done);
+			EXPECT_EQ(core, r.core);
+			EXPECT_EQ(LIST, count_right(&self->e, self->w, LIST));
+			/* One task alone, that the list does not run */
+			ASSERT_EQ(0, npu_work_run(&self->e, ctx, &self->w[0]));
+		}
+	}
+}
+
+/* As long as no context is left of who was here before */
+TEST_F(links, a_list_costs_one_interrupt)
+{
+	struct drm_npu_job_result r;
+	long n = 0, before;
+	int i;
+
+	for (i = 0; i < TRIES && n != 1; i++) {
+		ASSERT_EQ(0, arm_all(&self->e, self->w, LIST));
+		n = run_counted(&self->e, self->e.ctx, self->tasks, LIST);
+		npu_sleep_ms(i);
+	}
+	EXPECT_EQ(1, n);
+	EXPECT_EQ(LIST, count_right(&self->e, self->w, LIST));
+
+	ASSERT_EQ(0, arm_all(&self->e, self->w, LIST));
+	before = interrupts();
+	EXPECT_EQ(NPU_DONE, npu_run_tasks(&self->e, self->e.ctx, self->tasks,
+					  LIST, &r));
+	EXPECT_EQ(LIST, interrupts() - before);
+	EXPECT_EQ(LIST, count_right(&self->e, self->w, LIST));
+}
+
+TEST_F(links, a_list_has_up_to_max_tasks)
+{
+	uint32_t max = self->e.info.max_tasks;
+	struct drm_npu_task *tasks;
+	long n = 0;
+	int i;
+
+	ASSERT_EQ(0, link_all(&self->e, self->w, 1, self->tasks));
+	tasks = npu_repeat(&self->w[0], max);
+	ASSERT_NE(NULL, tasks);
+	for (i = 0; i < TRIES && n != 2; i++) {
+		ASSERT_EQ(0, npu_work_arm(&self->e, &self->w[0]));
+		n = run_counted(&self->e, self->e.ctx, tasks, max);
+		npu_sleep_ms(i);
+	}
+	EXPECT_EQ(2, n) TH_LOG("the hardware takes 4095 of %u", max);
+	EXPECT_EQ(0, npu_work_check(&self->e, &self->w[0]));
+	free(tasks);
+}
+
+TEST_F(links, lists_are_checked)
+{
+	struct drm_npu_job job = list_of(self->tasks, LIST);
+	uint32_t program, n;
+
+	for (n = 1; n < 32; n++) {
+		job.flags = DRM_NPU_JOB_LINKED | 1u << n;
+		EXPECT_EQ(-EINVAL, npu_submit(self->e.fd, self->e.ctx, &job, 1));
+	}
+	job.flags = DRM_NPU_JOB_LINKED;
+	for (n = 0; n < LIST; n += LIST - 1) {
+		self->tasks[n].done_unit = RKNN_DONE_PPU;
+		EXPECT_EQ(-EINVAL, npu_submit(self->e.fd, self->e.ctx, &job, 1));
+		self->tasks[n].done_unit = RKNN_DONE_DPU;
+	}
+	ASSERT_EQ(0, npu_program_of_work(&self->e, &self->w[0], NULL, 0,
+					 &program));
+	job = (struct drm_npu_job){
+		.program_id = program,
+		.flags = DRM_NPU_JOB_LINKED,
+	};
+	EXPECT_EQ(-EINVAL, npu_submit(self->e.fd, self->e.ctx, &job, 1));
+	job.flags = 0;
+	EXPECT_EQ(0, npu_submit(self->e.fd, self->e.ctx, &job, 1));
+}
+
+/* A context with a limit that is short enough to wait for */
+static int impatient(struct npu_env *e, uint32_t timeout_ms, uint32_t *ctx)
+{
+	struct drm_npu_ctx_create arg = {
+		.vm_id = e->vm,
+		.timeout_ms = timeout_ms,
+	};
+	int ret = npu_ioctl(e->fd, DRM_IOCTL_NPU_CTX_CREATE, &arg);
+
+	*ctx = arg.ctx_id;
+	return ret;
+}
+
+TEST_F(links, a_list_that_ends_too_early_hangs)
+{
+	struct drm_npu_job_result r;
+	uint32_t ctx, n;
+
+	for (n = 0; n < SHORT - 1; n += 3) {
+		ASSERT_EQ(0, impatient(&self->e, 50, &ctx));
+		rknn_link(&self->w[n].stream, 0, 16);
+		ASSERT_EQ(0, npu_work_stream(&self->e, &self->w[n]));
+		/* Or the kernel may start the next one itself. */
+		self->tasks[n + 1].flags = DRM_NPU_TASK_FOLLOWS;
+		EXPECT_EQ(-ETIME, run_list(&self->e, ctx, self->tasks, SHORT,
+					   &r));
+		EXPECT_EQ(n + 1, r.tasks_done);
+		ASSERT_EQ(0, link_all(&self->e, self->w, LIST, self->tasks));
+		ASSERT_EQ(0, npu_ctx_destroy(self->e.fd, ctx));
+	}
+}
+
+TEST_F(links, a_hang_tells_its_task)
+{
+	struct drm_npu_job_result r;
+	struct npu_work hang;
+	uint32_t ctx, n;
+
+	ASSERT_EQ(0, npu_work_hang(&self->e, &hang));
+	for (n = 0; n < SHORT; n++) {
+		struct drm_npu_task keep = self->tasks[n];
+
+		ASSERT_EQ(0, impatient(&self->e, 50, &ctx));
+		if (n) {
+			rknn_link(&self->w[n - 1].stream, hang.task.cmd_va,
+				  hang.task.cmd_size);
+			ASSERT_EQ(0, npu_work_stream(&self->e, &self->w[n - 1]));
+		}
+		self->tasks[n] = hang.task;
+		EXPECT_EQ(-ETIME, run_list(&self->e, ctx, self->tasks, SHORT,
+					   &r));
+		EXPECT_EQ(n, r.tasks_done);
+		EXPECT_EQ(-ETIME, r.error);
+		self->tasks[n] = keep;
+		ASSERT_EQ(0, link_all(&self->e, self->w, LIST, self->tasks));
+		ASSERT_EQ(0, npu_ctx_destroy(self->e.fd, ctx));
+	}
+}
+
+/* Also where the list is run in parts, since there is another context */
+TEST_F(links, a_fault_tells_its_task)
+{
+	uint64_t hole = (self->e.info.va_end >> 1) & ~0xfffffull;
+	struct drm_npu_job_result r;
+	uint32_t ctx, n;
+
+	ASSERT_EQ(0, npu_ctx_destroy(self->e.fd, self->e.ctx));
+	for (n = 0; n < 2 * SHORT; n++) {
+		struct npu_work *w = &self->w[n % SHORT];
+		uint32_t good = w->bo[NPU_OUT].va;
+
+		if (n == SHORT)
+			ASSERT_EQ(0, npu_ctx_create(self->e.fd, self->e.vm, 0,
+						    &self->e.ctx));
+		ASSERT_EQ(0, npu_ctx_create(self->e.fd, self->e.vm, 0, &ctx));
+		rknn_patch(&w->stream, RKNN_DPU_OUT, hole);
+		ASSERT_EQ(0, npu_work_stream(&self->e, w));
+		ASSERT_EQ(0, arm_all(&self->e, self->w, LIST));
+		EXPECT_EQ(-EFAULT, run_list(&self->e, ctx, self->tasks, LIST,
+					    &r));
+		EXPECT_EQ(n % SHORT, r.tasks_done);
+		EXPECT_EQ(n % SHORT, count_right(&self->e, self->w, LIST));
+		EXPECT_EQ(hole, r.fault_va & ~0xfffull);
+		EXPECT_EQ(DRM_NPU_FAULT_WRITE, r.fault_flags);
+		rknn_patch(&w->stream, RKNN_DPU_OUT, good);
+		ASSERT_EQ(0, npu_work_stream(&self->e, w));
+		ASSERT_EQ(0, npu_ctx_destroy(self->e.fd, ctx));
+	}
+}
+
+/* A list of one task again and again, for about so long */
+static struct drm_npu_task *long_list(struct npu_env *e, struct npu_work *w,
+				      unsigned int ms, uint32_t *count)
+{
+	struct drm_npu_task task;
+
+	if (npu_work_matmul(e, w, 64, 256, 256, 9) ||
+	    link_all(e, w, 1, &task) ||
+	    npu_long_tasks(e, e->ctx, w, ms, count) || npu_work_arm(e, w))
+		return NULL;
+	return npu_repeat(w, *count);
+}
+
+/* Nobody hears of its tasks, but the watchdog finds out that they end. */
+TEST_F(links, a_list_may_take_longer_than_its_limit)
+{
+	const uint32_t limit_ms = 100;
+	struct drm_npu_job_result r;
+	struct drm_npu_task *tasks;
+	uint32_t ctx, count;
+	int i, ret = -ETIME;
+	struct npu_work w;
+
+	tasks = long_list(&self->e, &w, 8 * limit_ms, &count);
+	ASSERT_NE(NULL, tasks);
+	for (i = 0; i < 5 && ret == -ETIME; i++) {
+		ASSERT_EQ(0, impatient(&self->e, limit_ms, &ctx));
+		ret = run_list(&self->e, ctx, tasks, count, &r);
+		npu_ctx_destroy(self->e.fd, ctx);
+	}
+	EXPECT_EQ(NPU_DONE, ret);
+	EXPECT_LE(3000000ull * limit_ms, r.end_ns - r.start_ns);
+	EXPECT_EQ(count, r.tasks_done);
+	EXPECT_EQ(0, npu_work_check(&self->e, &w));
+	free(tasks);
+}
+
+TEST_F(links, tasks_are_counted_as_they_end)
+{
+	uint32_t count, last = 0, seen = 0;
+	struct drm_npu_job_result r;
+	struct drm_npu_task *tasks;
+	struct drm_npu_job job;
+	struct npu_work w;
+	uint64_t id;
+
+	tasks = long_list(&self->e, &w, 300, &count);
+	ASSERT_NE(NULL, tasks);
+	job = list_of(tasks, count);
+	ASSERT_EQ(0, npu_submit_ids(self->e.fd, self->e.ctx, &job, 1, &id));
+	do {
+		ASSERT_EQ(0, npu_job_result(self->e.fd, self->e.ctx, id, &r));
+		EXPECT_LE(last, r.tasks_done);
+		EXPECT_LE(r.tasks_done, count);
+		seen += r.tasks_done != last;
+		last = r.tasks_done;
+	} while (r.state != DRM_NPU_JOB_ENDED);
+	EXPECT_EQ(0, r.error);
+	EXPECT_EQ(count, r.tasks_done);
+	EXPECT_GT(seen, 4) TH_LOG("of %u tasks", count);
+	EXPECT_EQ(0, npu_work_check(&self->e, &w));
+	free(tasks);
+}
+
+TEST_F(links, with_other_contexts_a_list_is_run_in_parts)
+{
+	long n = LIST;
+	uint32_t ctx;
+	int i;
+
+	ASSERT_EQ(0, npu_ctx_create(self->e.fd, self->e.vm, 0, &ctx));
+	for (i = 0; i < TRIES && n == LIST; i++) {
+		ASSERT_EQ(0, arm_all(&self->e, self->w, LIST));
+		n = run_counted(&self->e, self->e.ctx, self->tasks, LIST);
+		EXPECT_EQ(LIST, count_right(&self->e, self->w, LIST));
+		EXPECT_LE(3, n);
+	}
+	EXPECT_GT(LIST, n);
+}
+
+static int latency_ctx(struct npu_env *e, unsigned int core, uint32_t *ctx)
+{
+	struct drm_npu_ctx_create arg = {
+		.vm_id = e->vm,
+		.core_mask = 1ull << core,
+		.sched_class = DRM_NPU_CLASS_LATENCY,
+	};
+	int ret = npu_ioctl(e->fd, DRM_IOCTL_NPU_CTX_CREATE, &arg);
+
+	*ctx = arg.ctx_id;
+	return ret;
+}
+
+/* A list on one core, and while it runs a job of a better class; both results */
+static int run_both(struct npu_env *e, const struct drm_npu_task *tasks,
+		    uint32_t count, struct npu_work *w,
+		    struct drm_npu_job_result *list,
+		    struct drm_npu_job_result *urgent)
+{
+	struct drm_npu_job job = list_of(tasks, count);
+	unsigned int core = npu_first_core(e);
+	uint32_t ctx, first;
+	int ret;
+
+	ret = latency_ctx(e, core, &first);
+	if (!ret)
+		ret = npu_ctx_create(e->fd, e->vm, 1ull << core, &ctx);
+	if (!ret)
+		ret = npu_work_arm(e, w);
+	if (!ret)
+		ret = npu_submit(e->fd, ctx, &job, 1);
+	while (!ret) {
+		ret = npu_job_result(e->fd, ctx, 1, list);
+		if (list->state == DRM_NPU_JOB_ENDED)
+			return ret ? ret : -EAGAIN;
+		if (list->tasks_done > 1)
+			break;
+	}
+	if (!ret && npu_run_tasks(e, first, &w->task, 1, urgent) != NPU_DONE)
+		ret = -EPROTO;
+	if (!ret && npu_work_check(e, w))
+		ret = -EBADMSG;
+	if (!ret)
+		ret = npu_job_wait(e->fd, ctx, 1, DRM_NPU_JOB_ENDED, list);
+	return ret ? ret : list->error;
+}
+
+TEST_F(links, a_better_class_goes_first_between_two_parts)
+{
+	struct drm_npu_job_result list, urgent;
+	struct drm_npu_task *tasks;
+	struct npu_work w;
+	uint32_t count;
+
+	tasks = long_list(&self->e, &w, 500, &count);
+	ASSERT_NE(NULL, tasks);
+	ASSERT_EQ(0, run_both(&self->e, tasks, count, &self->w[0], &list,
+			      &urgent));
+	EXPECT_LT(urgent.end_ns, list.end_ns);
+	EXPECT_LT(list.start_ns, urgent.start_ns);
+	EXPECT_EQ(count, list.tasks_done);
+	EXPECT_EQ(0, npu_work_check(&self->e, &w));
+	free(tasks);
+}
+
+TEST_F(links, what_follows_is_not_separated)
+{
+	struct drm_npu_job_result list, urgent;
+	struct drm_npu_task *tasks;
+	struct npu_work w;
+	uint32_t count, n;
+
+	tasks = long_list(&self->e, &w, 500, &count);
+	ASSERT_NE(NULL, tasks);
+	for (n = 1; n < count; n++)
+		tasks[n].flags = DRM_NPU_TASK_FOLLOWS;
+	ASSERT_EQ(0, run_both(&self->e, tasks, count, &self->w[0], &list,
+			      &urgent));
+	EXPECT_LE(list.end_ns, urgent.start_ns);
+	EXPECT_EQ(count, list.tasks_done);
+	EXPECT_EQ(0, npu_work_check(&self->e, &w));
+
+	/* Nor are they when others come behind them that may be. */
+	for (n = count / 2; n < count; n++)
+		tasks[n].flags = 0;
+	ASSERT_EQ(0, run_both(&self->e, tasks, count, &self->w[0], &list,
+			      &urgent));
+	EXPECT_LT(urgent.end_ns, list.end_ns);
+	EXPECT_LE(list.start_ns + (list.end_ns - list.start_ns) / 4,
+		  urgent.start_ns);
+	free(tasks);
+}
+
+TEST_HARNESS_MAIN
