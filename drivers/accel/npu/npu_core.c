@@ -21,6 +21,7 @@
 #include "npu_ip.h"
 #include "npu_job.h"
 #include "npu_trace.h"
+#include "npu_usage.h"
 #include "npu_vm.h"
 
 /**
@@ -301,6 +302,7 @@ static void continue_locked(struct npu_core *core, struct npu_job *job)
 		if (npu_sched_must_yield(sched, core->index, ran, now)) {
 			core->started = false;
 			ran = npu_job_leave_locked(job);
+			npu_usage_count_locked(job, ran);
 			trace_npu_job_yield(core, job);
 			npu_sched_yield(sched, core->index, ran, now);
 			start_next_locked(core, now);
@@ -332,6 +334,7 @@ void npu_core_end_locked(struct npu_core *core, int error)
 	npu_sched_done(&npu->sched, core->index, ran, now);
 	start_next_locked(core, now);
 
+	npu_usage_count_locked(job, ran);
 	npu_job_finish_locked(job, error);
 	npu_device_schedule_locked(npu);
 }
@@ -505,6 +508,7 @@ static int first_contact(struct npu_core *core)
 	version = ip->ops->version(core);
 	dev_info(core->dev, "core %u, version %#x\n", core->index, version);
 	core->npu->hw_version = version;
+	npu_usage_set_rate(core->npu, clk_get_rate(core->clks[ip->compute_clk].clk));
 	return 0;
 }
 

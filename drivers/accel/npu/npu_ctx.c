@@ -4,7 +4,6 @@
 #include <linux/sched.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
-#include <linux/timekeeping.h>
 
 #include <drm/drm_drv.h>
 #include <drm/drm_file.h>
@@ -16,6 +15,7 @@
 #include "npu_fault.h"
 #include "npu_drv.h"
 #include "npu_job.h"
+#include "npu_usage.h"
 #include "npu_vm.h"
 
 /**
@@ -66,6 +66,8 @@ static void leave_file(struct npu_ctx *ctx)
 	scoped_guard(mutex, &ctx->file->lock) {
 		list_del(&ctx->file_link);
 		ctx->file->num_ctxs--;
+		ctx->file->gone_ns += ctx->results.hw_time_ns;
+		ctx->file->gone_cycles += ctx->results.hw_cycles;
 	}
 	npu_file_put(ctx->file);
 }
@@ -421,8 +423,6 @@ static void query_fault(struct npu_ctx *ctx, struct drm_npu_ctx_query *args)
 /* All of it at one moment. */
 static void query_locked(struct npu_ctx *ctx, struct drm_npu_ctx_query *args)
 {
-	struct npu_job *running = npu_job_running_locked(ctx);
-
 	lockdep_assert_held(&ctx->npu->sched.lock);
 
 	args->state = ctx->error ? DRM_NPU_CTX_BANNED : DRM_NPU_CTX_READY;
@@ -431,9 +431,7 @@ static void query_locked(struct npu_ctx *ctx, struct drm_npu_ctx_query *args)
 	args->priority = ctx->node.priority;
 	args->core_mask = ctx->node.core_mask;
 	args->timeout_ms = ctx->timeout_ms;
-	args->hw_time_ns = ctx->results.hw_time_ns;
-	if (running)
-		args->hw_time_ns += ktime_get_raw_ns() - running->since_ns;
+	args->hw_time_ns = npu_usage_time_locked(ctx);
 	args->jobs_submitted = READ_ONCE(ctx->results.last_job);
 	args->jobs_done = ctx->results.done;
 	args->jobs_failed = ctx->results.failed;

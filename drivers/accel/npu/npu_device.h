@@ -12,6 +12,7 @@
 #include "npu_reclaim.h"
 #include "npu_sched.h"
 #include "npu_sram.h"
+#include "npu_usage.h"
 
 struct device;
 struct npu_core;
@@ -65,6 +66,9 @@ struct npu_device {
 
 	/** @num_ctxs: contexts there are, in all files */
 	atomic_t num_ctxs;
+
+	/** @clock: how many cycles that is */
+	struct npu_usage_clock clock;
 
 	/** @sram: on-chip memory, if there is any */
 	struct npu_sram sram;

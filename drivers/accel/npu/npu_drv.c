@@ -23,6 +23,7 @@
 #include "npu_program.h"
 #include "npu_result.h"
 #include "npu_submit.h"
+#include "npu_usage.h"
 #include "npu_vm.h"
 
 /**
@@ -190,11 +191,6 @@ static void npu_postclose(struct drm_device *drm, struct drm_file *file)
 	npu_file_put(nfile);
 }
 
-static void npu_show_fdinfo(struct drm_printer *p, struct drm_file *file)
-{
-	drm_show_memory_stats(p, file);
-}
-
 static const struct drm_ioctl_desc npu_ioctls[] = {
 	DRM_IOCTL_DEF_DRV(NPU_QUERY, npu_ioctl_query, DRM_RENDER_ALLOW),
 	DRM_IOCTL_DEF_DRV(NPU_BO_CREATE, npu_ioctl_bo_create, DRM_RENDER_ALLOW),
@@ -312,7 +308,7 @@ const struct drm_driver npu_drm_driver = {
 			   DRIVER_SYNCOBJ | DRIVER_SYNCOBJ_TIMELINE,
 	.open = npu_open,
 	.postclose = npu_postclose,
-	.show_fdinfo = npu_show_fdinfo,
+	.show_fdinfo = npu_usage_show,
 	.gem_prime_import = npu_prime_import,
 	.gem_prime_import_sg_table = npu_prime_import_sg_table,
 	.ioctls = npu_ioctls,

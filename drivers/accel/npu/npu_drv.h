@@ -47,6 +47,14 @@ struct npu_file {
 	/** @num_ctxs: entries of @all_ctxs */
 	u32 num_ctxs;
 
+	/**
+	 * @gone_ns: hardware time of contexts that do not exist any more
+	 */
+	u64 gone_ns;
+
+	/** @gone_cycles: the same in cycles */
+	u64 gone_cycles;
+
 	/** @num_programs: programs that exist, with or without an identifier */
 	u32 num_programs;
 
@@ -75,6 +83,7 @@ static inline void *npu_array_copy(const struct drm_npu_array *array, size_t min
 {
 	return npu_array_copy_to(array, min, size, max, NULL, 0);
 }
+
 int npu_file_add(struct npu_file *file, struct xarray *table, void *entry,
 		 u32 *next, u32 *id);
 void npu_file_put(struct npu_file *file);

@@ -14,6 +14,7 @@
 #include "npu_ip.h"
 #include "npu_job.h"
 #include "npu_trace.h"
+#include "npu_usage.h"
 #include "npu_vm.h"
 
 /**
@@ -271,6 +272,7 @@ static void condemn_locked(struct npu_core *core,
 
 	core->started = false;
 	ran = npu_job_leave_locked(job);
+	npu_usage_count_locked(job, ran);
 	npu_sched_done(&npu->sched, core->index, ran, job->result.end_ns);
 
 	/* Stopped for the sake of the system is no guilt. */

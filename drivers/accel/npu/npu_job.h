@@ -60,6 +60,12 @@ struct npu_job {
 	u64 since_ns;
 
 	/**
+	 * @counted_ns: for how long since then its cycles are counted already;
+	 * protected by &npu_sched.lock
+	 */
+	u64 counted_ns;
+
+	/**
 	 * @result: its id, and what is known of its fate so far; protected by
 	 * &npu_sched.lock
 	 */

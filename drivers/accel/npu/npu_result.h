@@ -33,6 +33,9 @@ struct npu_results {
 	/** @hw_time_ns: time that jobs had cores, without the one that has one now */
 	u64 hw_time_ns;
 
+	/** @hw_cycles: the same in cycles, as far as they are counted */
+	u64 hw_cycles;
+
 	/** @fault: result of the job the context was banned for */
 	struct drm_npu_job_result fault;
 };
