@@ -248,6 +248,16 @@ static void npu_ctx_stop(struct npu_ctx *ctx, int error)
 	npu_job_finish_list_locked(npu, &jobs, -ECANCELED);
 }
 
+static void cancel_all(struct npu_file *file)
+{
+	struct npu_ctx *ctx;
+
+	guard(mutex)(&file->lock);
+
+	list_for_each_entry(ctx, &file->all_ctxs, file_link)
+		npu_ctx_stop(ctx, -ECANCELED);
+}
+
 /**
  * npu_ctx_close_all() - the owner of contexts has gone
  * @file: the owner
@@ -257,16 +267,11 @@ static void npu_ctx_stop(struct npu_ctx *ctx, int error)
  */
 void npu_ctx_close_all(struct npu_file *file)
 {
-	bool killed = (current->flags & PF_EXITING) && current->exit_code == SIGKILL;
 	struct npu_ctx *ctx;
 	unsigned long id;
 
-	if (killed) {
-		guard(mutex)(&file->lock);
-
-		list_for_each_entry(ctx, &file->all_ctxs, file_link)
-			npu_ctx_stop(ctx, -ECANCELED);
-	}
+	if ((current->flags & PF_EXITING) && current->exit_code == SIGKILL)
+		cancel_all(file);
 	xa_for_each(&file->ctxs, id, ctx)
 		npu_ctx_put(ctx);
 }
