@@ -39,7 +39,8 @@ selftest:
 kunit:
 	@scripts/check kunit
 
-## make lint       checkpatch, sparse and W=1, kernel-doc, QEMU's checkpatch
+## make lint       the kernel's checkers: checkpatch, sparse and W=1, coccicheck,
+##                 kernel-doc, headers, dt_binding_check; codespell; QEMU's checkpatch
 lint:
 	@scripts/lint
 
