@@ -15,6 +15,7 @@
 #include <drm/drm_print.h>
 
 #include "npu_core.h"
+#include "npu_coredump.h"
 #include "npu_ctx.h"
 #include "npu_device.h"
 #include "npu_fault.h"
@@ -649,6 +650,7 @@ void npu_core_unbind(struct npu_core *core)
 	/* A recovery under way is to end, whatever it leads to. */
 	cancel_work_sync(&core->run_work);
 	flush_work(&core->recover_work);
+	npu_coredump_flush(core->npu);
 
 	scoped_guard(mutex, &core->lock) {
 		drain(core);

@@ -45,8 +45,8 @@ struct npu_core_fault {
 	/** @va: address the core could not access, for -EFAULT */
 	u64 va;
 
-	/** @write: it was a write, for -EFAULT */
-	bool write;
+	/** @flags: DRM_NPU_FAULT_* */
+	u32 flags;
 };
 
 /**

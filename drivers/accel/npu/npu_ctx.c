@@ -425,8 +425,12 @@ static void query_fault(struct npu_ctx *ctx, struct drm_npu_ctx_query *args)
 	args->fault_flags = fault->fault_flags;
 }
 
-/* All of it at one moment. */
-static void query_locked(struct npu_ctx *ctx, struct drm_npu_ctx_query *args)
+/**
+ * npu_ctx_query_locked() - what there is to know about a context
+ * @ctx: the context
+ * @args: the answer, all of it at one moment
+ */
+void npu_ctx_query_locked(struct npu_ctx *ctx, struct drm_npu_ctx_query *args)
 {
 	lockdep_assert_held(&ctx->npu->sched.lock);
 
@@ -461,7 +465,7 @@ int npu_ioctl_ctx_query(struct drm_device *drm, void *data, struct drm_file *fil
 		return -ENOENT;
 
 	scoped_guard(spinlock_irq, &ctx->npu->sched.lock)
-		query_locked(ctx, args);
+		npu_ctx_query_locked(ctx, args);
 	npu_ctx_put(ctx);
 	return 0;
 }

@@ -14,6 +14,7 @@
 
 struct drm_device;
 struct drm_file;
+struct drm_npu_ctx_query;
 struct npu_device;
 struct npu_file;
 struct npu_vm;
@@ -98,6 +99,7 @@ struct npu_ctx *npu_ctx_lookup(struct npu_file *file, u32 id);
 struct npu_ctx *npu_ctx_get(struct npu_ctx *ctx);
 void npu_ctx_put(struct npu_ctx *ctx);
 void npu_ctx_flush(struct npu_device *npu);
+void npu_ctx_query_locked(struct npu_ctx *ctx, struct drm_npu_ctx_query *args);
 void npu_ctx_close_all(struct npu_file *file);
 void npu_ctx_describe(struct drm_npu_device_info *info);
 

@@ -16,6 +16,7 @@
 #include <drm/npu_accel.h>
 
 #include "npu_core.h"
+#include "npu_coredump.h"
 #include "npu_ctx.h"
 #include "npu_device.h"
 #include "npu_drv.h"
@@ -311,6 +312,10 @@ int npu_device_init(struct npu_device *npu, const struct npu_ip *ip)
 		return ret;
 
 	ret = npu_reclaim_init(npu);
+	if (ret)
+		return ret;
+
+	ret = npu_coredump_init(npu);
 	if (ret)
 		return ret;
 

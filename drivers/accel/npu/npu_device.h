@@ -16,6 +16,7 @@
 
 struct device;
 struct npu_core;
+struct npu_coredump;
 struct npu_ip;
 struct npu_vm;
 struct platform_driver;
@@ -78,6 +79,9 @@ struct npu_device {
 
 	/** @reclaim: memory that the system can have back */
 	struct npu_reclaim reclaim;
+
+	/** @coredump: notes of the last fault, or NULL */
+	struct npu_coredump *coredump;
 
 	/** @submit_wq: where the DRM schedulers of all contexts work */
 	struct workqueue_struct *submit_wq;

@@ -8,6 +8,7 @@
 #include <drm/drm_print.h>
 
 #include "npu_core.h"
+#include "npu_coredump.h"
 #include "npu_ctx.h"
 #include "npu_device.h"
 #include "npu_fault.h"
@@ -118,7 +119,7 @@ int npu_fault_iommu(struct iommu_domain *domain, struct device *dev,
 		return 0;
 
 	core->fault.va = va;
-	core->fault.write = flags & IOMMU_FAULT_WRITE;
+	core->fault.flags = flags & IOMMU_FAULT_WRITE ? DRM_NPU_FAULT_WRITE : 0;
 	core->irq_off = true;
 	disable_irq_nosync(core->irq);
 	npu_fault_raise_locked(core, -EFAULT);
@@ -245,7 +246,8 @@ static void report(struct npu_core *core, const struct npu_recovery *rec)
 	switch (fault->error) {
 	case -EFAULT:
 		dev_warn_ratelimited(core->dev, "client %llu, task %u: cannot %s %#llx\n",
-				     client, task, fault->write ? "write" : "read",
+				     client, task,
+				     fault->flags & DRM_NPU_FAULT_WRITE ? "write" : "read",
 				     fault->va);
 		break;
 	case -ETIME:
@@ -356,6 +358,8 @@ void npu_fault_recover_work(struct work_struct *work)
 	isolate(core, &rec);
 	if (rec.fault.error) {
 		report(core, &rec);
+		if (rec.guilty && rec.fault.error != -ECANCELED)
+			npu_coredump_take(core, &rec.fault, rec.guilty);
 		ret = climb(core, rec.powered);
 		if (ret)
 			dev_err(core->dev, "core is dead: %d\n", ret);

@@ -402,10 +402,17 @@ static int check_sync_op(const struct drm_npu_bo_sync_op *op,
 	return 0;
 }
 
-static void sync_range(struct drm_gem_object *obj, struct sg_table *sgt, u64 offset,
-		       u64 size, u32 dir)
+/**
+ * npu_bo_sync_range_locked() - clean or invalidate CPU caches
+ * @bo: a buffer with system memory of its own
+ * @offset: first byte
+ * @size: bytes
+ * @dir: DRM_NPU_SYNC_*
+ */
+void npu_bo_sync_range_locked(struct npu_bo *bo, u64 offset, u64 size, u32 dir)
 {
-	struct device *dev = obj->dev->dev;
+	struct device *dev = bo->base.dev->dev;
+	struct sg_table *sgt = bo->sgt;
 	struct scatterlist *sg;
 	unsigned int i;
 
@@ -467,7 +474,7 @@ static int sync_one(const struct drm_npu_bo_sync_op *op, struct drm_gem_object *
 		return ret;
 	/* What has no memory has left nothing in the cache. */
 	if (bo->sgt)
-		sync_range(obj, bo->sgt, op->offset, op->size, op->dir);
+		npu_bo_sync_range_locked(bo, op->offset, op->size, op->dir);
 	dma_resv_unlock(obj->resv);
 	return 0;
 }

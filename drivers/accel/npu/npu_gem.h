@@ -123,6 +123,7 @@ struct npu_bo *npu_bo_create_kernel(struct npu_device *npu, struct npu_vm *vm,
 				    u64 size);
 struct npu_bo *npu_bo_alloc(void);
 void npu_bo_put(struct npu_bo *bo);
+void npu_bo_sync_range_locked(struct npu_bo *bo, u64 offset, u64 size, u32 dir);
 
 int npu_ioctl_bo_create(struct drm_device *drm, void *data, struct drm_file *file);
 int npu_ioctl_bo_madvise(struct drm_device *drm, void *data, struct drm_file *file);

@@ -16,6 +16,20 @@ struct npu_task;
 #define NPU_EVENT_ERROR		BIT(2)
 
 /**
+ * struct npu_reg - a register and what it contains
+ */
+struct npu_reg {
+	/** @offset: its address, as the family counts */
+	u32 offset;
+
+	/** @value: its content */
+	u32 value;
+
+	/** @group: which one, where a unit has several sets of them */
+	u32 group;
+};
+
+/**
  * struct npu_ip_ops - what an NPU family does with the registers of one core
  *
  * All of it but @bind is called with the core powered. Nothing outside the file
@@ -63,6 +77,13 @@ struct npu_ip_ops {
 	 * core has raised nothing. Called with interrupts off.
 	 */
 	u32 (*irq)(struct npu_core *core, const struct npu_task *task, bool lost);
+
+	/**
+	 * @dump: read the registers that may be read, up to @max of them,
+	 * return how many; the next thing that happens to the core is a reset
+	 */
+	unsigned int (*dump)(struct npu_core *core, struct npu_reg *regs,
+			     unsigned int max);
 };
 
 /**

@@ -257,10 +257,8 @@ void npu_job_blame_locked(struct npu_job *job, const struct npu_core_fault *faul
 
 	lockdep_assert_held(&ctx->npu->sched.lock);
 
-	if (fault->error == -EFAULT) {
-		job->result.fault_va = fault->va;
-		job->result.fault_flags = fault->write ? DRM_NPU_FAULT_WRITE : 0;
-	}
+	job->result.fault_va = fault->va;
+	job->result.fault_flags = fault->flags;
 	WRITE_ONCE(ctx->error, -EIO);
 	ctx->results.fault = job->result;
 	ctx->results.fault.error = fault->error;
@@ -292,7 +290,8 @@ struct npu_job *npu_job_running_locked(struct npu_ctx *ctx)
  * @job: the job
  * @result: the answer
  */
-void npu_job_progress_locked(struct npu_job *job, struct drm_npu_job_result *result)
+void npu_job_progress_locked(const struct npu_job *job,
+			     struct drm_npu_job_result *result)
 {
 	struct npu_core *core = job->ctx->npu->cores[job->result.core];
 

@@ -125,7 +125,8 @@ void npu_job_part_done_locked(struct npu_job *job, u32 count);
 u64 npu_job_leave_locked(struct npu_job *job);
 void npu_job_blame_locked(struct npu_job *job, const struct npu_core_fault *fault);
 struct npu_job *npu_job_running_locked(struct npu_ctx *ctx);
-void npu_job_progress_locked(struct npu_job *job, struct drm_npu_job_result *result);
+void npu_job_progress_locked(const struct npu_job *job,
+			     struct drm_npu_job_result *result);
 void npu_job_finish_locked(struct npu_job *job, int error);
 void npu_job_finish_list_locked(struct npu_device *npu, struct list_head *jobs,
 				int error);

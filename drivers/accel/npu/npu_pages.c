@@ -3,6 +3,8 @@
 #include <linux/dma-buf.h>
 #include <linux/dma-mapping.h>
 #include <linux/dma-resv.h>
+#include <linux/highmem.h>
+#include <linux/io.h>
 #include <linux/iosys-map.h>
 #include <linux/mm.h>
 #include <linux/shmem_fs.h>
@@ -463,4 +465,50 @@ struct sg_table *npu_gem_get_sg_table(struct drm_gem_object *obj)
 {
 	return drm_prime_pages_to_sg(obj->dev, to_npu_bo(obj)->pages,
 				     obj->size >> PAGE_SHIFT);
+}
+
+/* Up to the end of a page */
+static void peek_page(struct npu_bo *bo, u64 offset, void *to, size_t size)
+{
+	unsigned long index = offset >> PAGE_SHIFT;
+	size_t start = offset_in_page(offset);
+
+	if (bo->sram) {
+		memcpy_fromio(to, npu_sram_page(bo->sram, index, NULL) + start, size);
+		return;
+	}
+	/*
+	 * What others write past the cache may be in there all the same, as it
+	 * was; nobody has written through it, so nothing is lost.
+	 */
+	if (npu_bo_is_wc(bo))
+		npu_bo_sync_range_locked(bo, offset, size, DRM_NPU_SYNC_FROM_DEVICE);
+	memcpy_from_page(to, bo->pages[index], start, size);
+}
+
+/**
+ * npu_bo_peek_locked() - read the memory of a buffer
+ * @bo: the buffer; it or a VM that it is mapped in is locked
+ * @offset: first byte
+ * @to: where to copy it
+ * @size: bytes; the end is inside the buffer
+ *
+ * Fences may depend on it: it allocates nothing, and waits for nobody.
+ *
+ * Return: true, or false for a buffer without memory, or with somebody else's.
+ */
+bool npu_bo_peek_locked(struct npu_bo *bo, u64 offset, void *to, size_t size)
+{
+	if (!bo->sram && !bo->pages)
+		return false;
+
+	while (size) {
+		size_t len = min_t(size_t, size, PAGE_SIZE - offset_in_page(offset));
+
+		peek_page(bo, offset, to, len);
+		offset += len;
+		to += len;
+		size -= len;
+	}
+	return true;
 }

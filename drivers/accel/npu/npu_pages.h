@@ -28,6 +28,8 @@ void npu_bo_purge_locked(struct npu_bo *bo);
 void npu_bo_unmap_locked(struct npu_bo *bo);
 void npu_bo_free_pages(struct npu_bo *bo);
 
+bool npu_bo_peek_locked(struct npu_bo *bo, u64 offset, void *to, size_t size);
+
 int npu_bo_pin_locked(struct npu_bo *bo);
 void npu_bo_unpin_locked(struct npu_bo *bo);
 

@@ -172,6 +172,26 @@ void npu_program_patch_locked(struct npu_program *program, unsigned int core,
 }
 EXPORT_SYMBOL_IF_KUNIT(npu_program_patch_locked);
 
+/**
+ * npu_program_peek() - read command memory as a core sees it
+ * @program: the program
+ * @va: address
+ * @to: where to copy it
+ * @size: bytes
+ *
+ * Return: how much was copied: what is not of the program is left out.
+ */
+size_t npu_program_peek(const struct npu_program *program, u64 va, void *to, size_t size)
+{
+	u64 offset = va - program->va, end = program->bo->base.size;
+
+	if (offset >= end)
+		return 0;
+	size = min(size, end - offset);
+	memcpy(to, program->cmds + offset, size);
+	return size;
+}
+
 static int parse_tasks(struct npu_program *program, const struct drm_npu_array *array)
 {
 	struct npu_device *npu = program->npu;

@@ -87,6 +87,7 @@ void npu_program_put(struct npu_program *program);
 void npu_program_patch_locked(struct npu_program *program, unsigned int core,
 			      const u32 *values);
 u32 npu_program_base(const struct npu_program *program, unsigned int core);
+size_t npu_program_peek(const struct npu_program *program, u64 va, void *to, size_t size);
 
 int npu_program_module_init(void);
 void npu_program_module_exit(void);

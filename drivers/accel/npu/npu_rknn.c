@@ -240,6 +240,94 @@ static u32 rknn_irq(struct npu_core *core, const struct npu_task *task, bool los
 	return events;
 }
 
+/**
+ * struct rknn_range - registers that follow each other
+ */
+struct rknn_range {
+	/** @first: offset of the first one, in the window of its unit */
+	u16 first;
+
+	/** @last: offset of the last one */
+	u16 last;
+};
+
+/* What is not known to be a register is not read: some of it locks the bus up. */
+static const struct rknn_range rknn_pc_ranges[] = {
+	{ PC_VERSION, PC_OPERATION_ENABLE },
+	{ PC_BASE_ADDRESS, PC_REGISTER_AMOUNTS },
+	{ PC_INT_MASK, PC_INT_MASK },
+	{ PC_INT_STATUS, PC_TASK_DMA_BASE_ADDR },
+	{ PC_TASK_STATUS, PC_TASK_STATUS },
+};
+
+static const struct rknn_range rknn_cna_ranges[] = {
+	{ 0x000, 0x014 }, { 0x020, 0x038 }, { 0x040, 0x044 }, { 0x04c, 0x068 },
+	{ 0x070, 0x088 }, { 0x090, 0x090 }, { 0x100, 0x104 }, { 0x110, 0x110 },
+	{ 0x140, 0x17c }, { 0x180, 0x184 },
+};
+
+static const struct rknn_range rknn_core_ranges[] = {
+	{ 0x000, 0x01c }, { 0x030, 0x030 },
+};
+
+/**
+ * struct rknn_dump - registers that have been read
+ */
+struct rknn_dump {
+	/** @regs: what was found */
+	struct npu_reg *regs;
+
+	/** @count: entries of @regs in use */
+	unsigned int count;
+
+	/** @max: entries of @regs */
+	unsigned int max;
+};
+
+static void rknn_dump_ranges(struct rknn_dump *dump, void __iomem *unit, u32 base,
+			     u32 group, const struct rknn_range *ranges, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		for (u32 reg = ranges[i].first; reg <= ranges[i].last; reg += 4) {
+			if (dump->count == dump->max)
+				return;
+			dump->regs[dump->count++] = (struct npu_reg){
+				.offset = base + reg,
+				.value = readl(unit + reg),
+				.group = group,
+			};
+		}
+	}
+}
+
+/*
+ * A unit shows one of its groups. After a task was started that is the other
+ * one, the next to be filled; so the CPU takes over and looks at both.
+ */
+static unsigned int rknn_dump(struct npu_core *core, struct npu_reg *regs,
+			      unsigned int max)
+{
+	struct rknn_dump dump = { .regs = regs, .max = max };
+	struct rknn_regs *r = core->regs;
+
+	rknn_dump_ranges(&dump, r->pc, RKNN_PC_OFFSET, 0, rknn_pc_ranges,
+			 ARRAY_SIZE(rknn_pc_ranges));
+
+	writel(PC_BASE_ADDRESS_PC_SEL, r->pc + PC_BASE_ADDRESS);
+	for (u32 group = 0; group < 2; group++) {
+		u32 pointer = FIELD_PREP(UNIT_S_POINTER_POINTER, group) |
+			      FIELD_PREP(UNIT_S_POINTER_CORE, core->hw_index);
+
+		writel(pointer, r->cna + UNIT_S_POINTER);
+		writel(pointer, r->core + UNIT_S_POINTER);
+		rknn_dump_ranges(&dump, r->cna, RKNN_CNA_OFFSET, group,
+				 rknn_cna_ranges, ARRAY_SIZE(rknn_cna_ranges));
+		rknn_dump_ranges(&dump, r->core, RKNN_CORE_OFFSET, group,
+				 rknn_core_ranges, ARRAY_SIZE(rknn_core_ranges));
+	}
+	return dump.count;
+}
+
 static const struct npu_ip_ops rknn_ops = {
 	.bind = rknn_bind,
 	.init = rknn_init,
@@ -248,6 +336,7 @@ static const struct npu_ip_ops rknn_ops = {
 	.start = rknn_start,
 	.finished = rknn_finished,
 	.irq = rknn_irq,
+	.dump = rknn_dump,
 };
 
 static const char *const rknn_clks[] = { "npu", "aclk", "hclk", "pclk" };

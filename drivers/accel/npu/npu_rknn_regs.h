@@ -4,6 +4,11 @@
 
 #include <linux/bits.h>
 
+/* Where the units are in the window of a core, and how streams address them */
+#define RKNN_PC_OFFSET			0x0000
+#define RKNN_CNA_OFFSET			0x1000
+#define RKNN_CORE_OFFSET		0x3000
+
 /* PC: fetches command streams, counts tasks, raises the interrupt */
 #define PC_VERSION			0x00
 #define PC_VERSION_NUM			0x04
@@ -37,6 +42,7 @@
 #define UNIT_S_STATUS			0x00
 #define   UNIT_S_STATUS_GROUPS		  (GENMASK(17, 16) | GENMASK(1, 0))
 #define UNIT_S_POINTER			0x04
+#define   UNIT_S_POINTER_POINTER	  BIT(0)
 #define   UNIT_S_POINTER_POINTER_PP_EN	  BIT(1)
 #define   UNIT_S_POINTER_EXECUTER_PP_EN	  BIT(2)
 #define   UNIT_S_POINTER_POINTER_PP_MODE  BIT(3)

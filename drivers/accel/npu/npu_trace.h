@@ -127,7 +127,7 @@ TRACE_EVENT(npu_fault,
 			     __field(u32, core)
 			     __field(u32, task)
 			     __field(s32, error)
-			     __field(bool, write)
+			     __field(u32, flags)
 	    ),
 	    TP_fast_assign(/* The core may have been on its way to a job. */
 			   __entry->client = job ? job->base.s_fence->drm_client_id : 0;
@@ -137,11 +137,11 @@ TRACE_EVENT(npu_fault,
 			   __entry->core = core->index;
 			   __entry->error = core->fault.error;
 			   __entry->va = core->fault.va;
-			   __entry->write = core->fault.write;
+			   __entry->flags = core->fault.flags;
 	    ),
-	    TP_printk("core=%u client=%llu ctx=%u job=%llu task=%u error=%d va=%#llx write=%d",
+	    TP_printk("core=%u client=%llu ctx=%u job=%llu task=%u error=%d va=%#llx flags=%#x",
 		      __entry->core, __entry->client, __entry->ctx, __entry->job,
-		      __entry->task, __entry->error, __entry->va, __entry->write)
+		      __entry->task, __entry->error, __entry->va, __entry->flags)
 );
 
 TRACE_EVENT(npu_recovered,

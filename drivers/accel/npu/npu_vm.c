@@ -505,6 +505,81 @@ struct drm_gpuva *npu_vm_find_locked(struct npu_vm *vm, u64 va, u64 size)
 	return map;
 }
 
+/**
+ * npu_vm_peek_locked() - read memory as a job would
+ * @vm: the address space
+ * @va: address
+ * @to: where to copy it
+ * @size: bytes
+ *
+ * Return: how much was copied, up to where nothing is mapped.
+ */
+size_t npu_vm_peek_locked(struct npu_vm *vm, u64 va, void *to, size_t size)
+{
+	struct drm_gpuva *map;
+	size_t done = 0, len;
+
+	drm_gpuvm_resv_assert_held(&vm->base);
+
+	while (done < size) {
+		map = npu_vm_find_locked(vm, va, 1);
+		if (!map || !to_npu_vm_bo(map->vm_bo)->mapped)
+			break;
+
+		len = min(map->va.addr + map->va.range - va, size - done);
+		if (!npu_bo_peek_locked(to_npu_bo(map->gem.obj),
+					map->gem.offset + (va - map->va.addr),
+					to + done, len))
+			break;
+		va += len;
+		done += len;
+	}
+	return done;
+}
+
+static enum npu_vm_place place_of(const struct drm_gpuva *map)
+{
+	const struct npu_bo *bo = to_npu_bo(map->gem.obj);
+
+	if (!to_npu_vm_bo(map->vm_bo)->mapped)
+		return NPU_VM_MAP_ABSENT;
+	if (drm_gem_is_imported(&bo->base))
+		return NPU_VM_MAP_FOREIGN;
+	return bo->sram ? NPU_VM_MAP_SRAM : NPU_VM_MAP_SYSTEM;
+}
+
+/**
+ * npu_vm_list_locked() - what is mapped where?
+ * @vm: the address space
+ * @maps: the answer, by address
+ * @max: entries of @maps
+ *
+ * Return: how many mappings there are, which may be more than @max.
+ */
+u32 npu_vm_list_locked(struct npu_vm *vm, struct npu_vm_map *maps, u32 max)
+{
+	struct drm_gpuva *map;
+	u32 i = 0;
+
+	drm_gpuvm_resv_assert_held(&vm->base);
+
+	drm_gpuvm_for_each_va(map, &vm->base) {
+		if (i == max)
+			break;
+		maps[i++] = (struct npu_vm_map){
+			.va = map->va.addr,
+			.size = map->va.range,
+			.offset = map->gem.offset,
+			.bo_size = map->gem.obj->size,
+			.bo_flags = to_npu_bo(map->gem.obj)->flags,
+			.place = place_of(map),
+			.readonly = map->flags & NPU_MAP_READONLY,
+			.kernel = map->flags & NPU_MAP_KERNEL,
+		};
+	}
+	return vm->num_maps;
+}
+
 static bool holds_kernel_map_locked(struct npu_vm *vm, u64 va, u64 size)
 {
 	struct drm_gpuva *map;

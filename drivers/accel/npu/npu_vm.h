@@ -57,6 +57,52 @@ struct npu_vm {
 	struct npu_reclaim_vm reclaim;
 };
 
+/**
+ * enum npu_vm_place - where the memory behind a mapping is
+ */
+enum npu_vm_place {
+	/** @NPU_VM_MAP_ABSENT: nowhere, until the next submit */
+	NPU_VM_MAP_ABSENT,
+
+	/** @NPU_VM_MAP_SYSTEM: in system memory */
+	NPU_VM_MAP_SYSTEM,
+
+	/** @NPU_VM_MAP_SRAM: in on-chip memory */
+	NPU_VM_MAP_SRAM,
+
+	/** @NPU_VM_MAP_FOREIGN: it is that of an imported dma-buf */
+	NPU_VM_MAP_FOREIGN,
+};
+
+/**
+ * struct npu_vm_map - a mapping, for those who want to look at it
+ */
+struct npu_vm_map {
+	/** @va: address */
+	u64 va;
+
+	/** @size: bytes */
+	u64 size;
+
+	/** @offset: first byte of the buffer */
+	u64 offset;
+
+	/** @bo_size: size of the buffer */
+	u64 bo_size;
+
+	/** @bo_flags: DRM_NPU_BO_* */
+	u32 bo_flags;
+
+	/** @place: where the memory is */
+	enum npu_vm_place place;
+
+	/** @readonly: the NPU may not write through it */
+	bool readonly;
+
+	/** @kernel: it is the command memory of a program */
+	bool kernel;
+};
+
 struct npu_vm *npu_vm_lookup(struct npu_file *file, u32 id);
 struct npu_vm *npu_vm_get(struct npu_vm *vm);
 void npu_vm_put(struct npu_vm *vm);
@@ -74,6 +120,8 @@ void npu_vm_evict_locked(struct npu_bo *bo);
 void npu_vm_forget_evicted_locked(struct npu_bo *bo);
 void npu_vm_remember_evicted_locked(struct npu_bo *bo);
 
+size_t npu_vm_peek_locked(struct npu_vm *vm, u64 va, void *to, size_t size);
+u32 npu_vm_list_locked(struct npu_vm *vm, struct npu_vm_map *maps, u32 max);
 struct drm_gpuva *npu_vm_find_locked(struct npu_vm *vm, u64 va, u64 size);
 u64 npu_vm_start(const struct npu_device *npu);
 u64 npu_vm_end(const struct npu_device *npu);
