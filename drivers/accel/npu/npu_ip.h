@@ -32,8 +32,8 @@ struct npu_reg {
 /**
  * struct npu_ip_ops - what an NPU family does with the registers of one core
  *
- * All of it but @bind is called with the core powered. Nothing outside the file
- * that implements a family touches a register or knows one.
+ * What takes a core, but for @bind, is called with the core powered. Nothing
+ * outside the file that implements a family touches a register or knows one.
  */
 struct npu_ip_ops {
 	/**
@@ -67,6 +67,25 @@ struct npu_ip_ops {
 	 * had more than one. Called with interrupts off.
 	 */
 	u32 (*finished)(struct npu_core *core);
+
+	/**
+	 * @unlink: empty the place where a command stream names the next one
+	 *
+	 * @stream is in memory of the kernel's, and @size bytes long. Returns
+	 * NULL, or what is wrong when there is no such place.
+	 */
+	const char *(*unlink)(void *stream, u32 size);
+
+	/**
+	 * @link: let a command stream name the next one, at @va and @size bytes
+	 * long
+	 *
+	 * Only after @unlink. Returns false if it names another one already.
+	 */
+	bool (*link)(void *stream, u32 size, u32 va, u32 next_size);
+
+	/** @is_link: is this word of a command stream part of such a name? */
+	bool (*is_link)(const void *word);
 
 	/**
 	 * @irq: look at the interrupt, answer and clear what is raised

@@ -135,6 +135,7 @@ void npu_job_set_program(struct npu_job *job, struct npu_program *program, u32 *
 	job->values = values;
 	job->tasks = program->tasks;
 	job->num_tasks = program->num_tasks;
+	job->linked = program->linked;
 }
 
 /**

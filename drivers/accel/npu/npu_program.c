@@ -37,6 +37,10 @@
  * other's values, and two on one core are one after the other. A copy that is
  * as it was created is not touched by a run without values.
  *
+ * The kernel can also link the streams. Each copy has links of its own, which lead
+ * to the streams of the same copy. They are made once, so a run must not patch
+ * them, and a stream that is run twice must be followed by the same one.
+ *
  * Patching is a store through a write-combined mapping. The write that starts
  * the core comes behind it, and orders it.
  *
@@ -131,6 +135,11 @@ struct npu_program *npu_program_lookup(struct npu_file *file, u32 id)
 	return program;
 }
 
+static unsigned int num_copies(const struct npu_program *program)
+{
+	return program->num_patches ? program->npu->num_cores : 1;
+}
+
 /**
  * npu_program_base() - where are the command streams that a core runs?
  * @program: the program
@@ -192,6 +201,65 @@ size_t npu_program_peek(const struct npu_program *program, u64 va, void *to, siz
 	return size;
 }
 
+static const char *link_copy(const struct npu_program *program, unsigned int copy)
+{
+	const struct npu_ip_ops *ops = program->npu->ip->ops;
+	void *cmds = program->cmds + (u64)copy * program->stride;
+	u32 base = npu_program_base(program, copy);
+	const char *why = NULL;
+
+	/* The last one is followed by nothing. */
+	for (u32 i = 0; i + 1 < program->num_tasks && !why; i++) {
+		const struct npu_task *task = &program->tasks[i];
+
+		why = ops->unlink(cmds + task->cmd_va, task->cmd_size);
+	}
+	for (u32 i = 0; i + 1 < program->num_tasks && !why; i++) {
+		const struct npu_task *task = &program->tasks[i], *next = task + 1;
+
+		if (!ops->link(cmds + task->cmd_va, task->cmd_size,
+			       base + next->cmd_va, next->cmd_size))
+			why = "is followed by different ones";
+	}
+	return why;
+}
+
+/**
+ * npu_program_link() - let each command stream name the next one, in all copies
+ * @program: a program with its memory
+ *
+ * Return: NULL, or what is wrong with the streams.
+ */
+const char *npu_program_link(const struct npu_program *program)
+{
+	const struct npu_ip_ops *ops = program->npu->ip->ops;
+	unsigned int copies = num_copies(program);
+	const char *why = NULL;
+
+	for (unsigned int i = 0; i < copies && !why; i++)
+		why = link_copy(program, i);
+
+	for (u32 i = 0; i < program->num_patches && !why; i++)
+		if (ops->is_link(program->cmds +
+				 round_down(program->patches[i].offset, sizeof(u64))))
+			why = "has its link patched";
+	return why;
+}
+EXPORT_SYMBOL_IF_KUNIT(npu_program_link);
+
+static int link_streams(struct npu_program *program)
+{
+	const char *why;
+
+	if (!program->linked)
+		return 0;
+
+	why = npu_program_link(program);
+	if (why)
+		drm_dbg(&program->npu->drm, "a stream of program %s\n", why);
+	return why ? -EINVAL : 0;
+}
+
 static int parse_tasks(struct npu_program *program, const struct drm_npu_array *array)
 {
 	struct npu_device *npu = program->npu;
@@ -220,6 +288,11 @@ static int parse_tasks(struct npu_program *program, const struct drm_npu_array *
 			drm_dbg(&npu->drm, "task %u of program: %s\n", i, why);
 	}
 	kvfree(in);
+	if (program->linked && !why) {
+		why = npu_tasks_check_linked(program->tasks, program->num_tasks);
+		if (why)
+			drm_dbg(&npu->drm, "linked tasks of program: %s\n", why);
+	}
 	return why ? -EINVAL : 0;
 }
 
@@ -283,7 +356,7 @@ static int copy_cmds(struct npu_program *program, u64 from, unsigned int copies)
 static int make_memory(struct npu_program *program, u64 cmds)
 {
 	struct npu_device *npu = program->npu;
-	unsigned int copies = program->num_patches ? npu->num_cores : 1;
+	unsigned int copies = num_copies(program);
 	struct npu_bo *bo;
 	void *map;
 	u64 va;
@@ -330,6 +403,7 @@ static struct npu_program *npu_program_create(struct npu_file *file, struct npu_
 	drm_dev_get(&program->npu->drm);
 	program->vm = npu_vm_get(vm);
 	program->size = args->cmds_size;
+	program->linked = args->flags & DRM_NPU_PROGRAM_LINKED;
 
 	ret = parse_tasks(program, &args->tasks);
 	if (!ret)
@@ -338,6 +412,8 @@ static struct npu_program *npu_program_create(struct npu_file *file, struct npu_
 		ret = join_file(program, file);
 	if (!ret)
 		ret = make_memory(program, args->cmds);
+	if (!ret)
+		ret = link_streams(program);
 	if (ret) {
 		npu_program_free(program);
 		return ERR_PTR(ret);
@@ -355,7 +431,7 @@ static void flush_programs(struct npu_device *npu)
 static int check_create(struct npu_device *npu,
 			const struct drm_npu_program_create *args)
 {
-	if (args->flags || args->pad)
+	if ((args->flags & ~DRM_NPU_PROGRAM_LINKED) || args->pad)
 		return -EINVAL;
 	if (!args->cmds_size || !IS_ALIGNED(args->cmds_size, npu->ip->cmd_align)) {
 		drm_dbg(&npu->drm, "program of %#llx bytes\n", args->cmds_size);

@@ -78,6 +78,9 @@ struct npu_program {
 	/** @num_tasks: entries of @tasks */
 	u32 num_tasks;
 
+	/** @linked: the command stream of each task names the next one */
+	bool linked;
+
 	/** @release_work: frees it, which takes locks that fences may wait for */
 	struct work_struct release_work;
 };
@@ -86,6 +89,7 @@ struct npu_program *npu_program_lookup(struct npu_file *file, u32 id);
 void npu_program_put(struct npu_program *program);
 void npu_program_patch_locked(struct npu_program *program, unsigned int core,
 			      const u32 *values);
+const char *npu_program_link(const struct npu_program *program);
 u32 npu_program_base(const struct npu_program *program, unsigned int core);
 size_t npu_program_peek(const struct npu_program *program, u64 va, void *to, size_t size);
 

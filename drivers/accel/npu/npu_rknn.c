@@ -6,6 +6,8 @@
 #include <linux/platform_device.h>
 #include <linux/sizes.h>
 
+#include <kunit/visibility.h>
+
 #include "npu_core.h"
 #include "npu_ip.h"
 #include "npu_job.h"
@@ -36,6 +38,15 @@
 
 /* Bytes the PC fetches at a time */
 #define RKNN_FETCH_SIZE		16
+
+/* The last words of a stream: the link, something of the hardware's, the start */
+enum {
+	RKNN_LINK_BASE,
+	RKNN_LINK_AMOUNTS,
+	RKNN_FENCE,
+	RKNN_ENABLE,
+	RKNN_TRAILER_WORDS
+};
 
 /* What ends a task, by &drm_npu_task.done_unit */
 static const u32 rknn_done[] = {
@@ -173,10 +184,15 @@ static void rknn_set_count(struct rknn_regs *regs, u32 count)
 	regs->count = count;
 }
 
+static u32 rknn_amounts(u32 size)
+{
+	return FIELD_PREP(PC_REGISTER_AMOUNTS_MASK,
+			  DIV_ROUND_UP(size, RKNN_FETCH_SIZE) - 1);
+}
+
 static void rknn_start(struct npu_core *core, const struct npu_task *task, u32 count)
 {
 	struct rknn_regs *regs = core->regs;
-	u32 units = DIV_ROUND_UP(task->cmd_size, RKNN_FETCH_SIZE);
 	u32 mask = rknn_done[task->done_unit] | RKNN_ERRORS;
 
 	if (!regs->ready)
@@ -185,8 +201,7 @@ static void rknn_start(struct npu_core *core, const struct npu_task *task, u32 c
 		rknn_set_count(regs, count);
 
 	writel_relaxed(task->cmd_va, regs->pc + PC_BASE_ADDRESS);
-	writel_relaxed(FIELD_PREP(PC_REGISTER_AMOUNTS_MASK, units - 1),
-		       regs->pc + PC_REGISTER_AMOUNTS);
+	writel_relaxed(rknn_amounts(task->cmd_size), regs->pc + PC_REGISTER_AMOUNTS);
 
 	if (mask != regs->mask) {
 		writel_relaxed(mask, regs->pc + PC_INT_MASK);
@@ -328,6 +343,73 @@ static unsigned int rknn_dump(struct npu_core *core, struct npu_reg *regs,
 	return dump.count;
 }
 
+static __le64 *rknn_trailer(void *stream, u32 size)
+{
+	return stream + size - RKNN_TRAILER_WORDS * sizeof(__le64);
+}
+
+static bool rknn_word_is(__le64 word, u32 target, u32 offset)
+{
+	u64 value = le64_to_cpu(word);
+
+	return FIELD_GET(STREAM_TARGET, value) == target &&
+	       FIELD_GET(STREAM_OFFSET, value) == offset;
+}
+
+static __le64 rknn_pc_word(u32 offset, u32 value)
+{
+	return cpu_to_le64(FIELD_PREP(STREAM_TARGET, STREAM_TARGET_PC) |
+			   FIELD_PREP(STREAM_VALUE, value) |
+			   FIELD_PREP(STREAM_OFFSET, offset));
+}
+
+static const char *rknn_unlink(void *stream, u32 size)
+{
+	__le64 *trailer;
+
+	if (size < RKNN_TRAILER_WORDS * sizeof(*trailer))
+		return "too short for a link";
+
+	trailer = rknn_trailer(stream, size);
+	if (!rknn_word_is(trailer[RKNN_ENABLE], STREAM_TARGET_ENABLE,
+			  PC_OPERATION_ENABLE))
+		return "does not end with a start";
+	if ((trailer[RKNN_LINK_BASE] &&
+	     !rknn_word_is(trailer[RKNN_LINK_BASE], STREAM_TARGET_PC,
+			   PC_BASE_ADDRESS)) ||
+	    (trailer[RKNN_LINK_AMOUNTS] &&
+	     !rknn_word_is(trailer[RKNN_LINK_AMOUNTS], STREAM_TARGET_PC,
+			   PC_REGISTER_AMOUNTS)))
+		return "has no room for a link";
+
+	trailer[RKNN_LINK_BASE] = 0;
+	trailer[RKNN_LINK_AMOUNTS] = 0;
+	return NULL;
+}
+
+static bool rknn_link(void *stream, u32 size, u32 va, u32 next_size)
+{
+	__le64 amounts = rknn_pc_word(PC_REGISTER_AMOUNTS, rknn_amounts(next_size));
+	__le64 base = rknn_pc_word(PC_BASE_ADDRESS, va);
+	__le64 *trailer = rknn_trailer(stream, size);
+
+	if (trailer[RKNN_LINK_BASE])
+		return trailer[RKNN_LINK_BASE] == base &&
+		       trailer[RKNN_LINK_AMOUNTS] == amounts;
+
+	trailer[RKNN_LINK_BASE] = base;
+	trailer[RKNN_LINK_AMOUNTS] = amounts;
+	return true;
+}
+
+static bool rknn_is_link(const void *word)
+{
+	const __le64 *w = word;
+
+	return rknn_word_is(*w, STREAM_TARGET_PC, PC_BASE_ADDRESS) ||
+	       rknn_word_is(*w, STREAM_TARGET_PC, PC_REGISTER_AMOUNTS);
+}
+
 static const struct npu_ip_ops rknn_ops = {
 	.bind = rknn_bind,
 	.init = rknn_init,
@@ -337,6 +419,9 @@ static const struct npu_ip_ops rknn_ops = {
 	.finished = rknn_finished,
 	.irq = rknn_irq,
 	.dump = rknn_dump,
+	.unlink = rknn_unlink,
+	.link = rknn_link,
+	.is_link = rknn_is_link,
 };
 
 static const char *const rknn_clks[] = { "npu", "aclk", "hclk", "pclk" };
@@ -361,3 +446,4 @@ const struct npu_ip npu_rk3588_ip = {
 	.max_linked = PC_TASK_CON_NUMBER,	/* the field begins at bit 0 */
 	.num_done_units = ARRAY_SIZE(rknn_done),
 };
+EXPORT_SYMBOL_IF_KUNIT(npu_rk3588_ip);

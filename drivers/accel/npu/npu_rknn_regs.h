@@ -38,6 +38,13 @@
 #define PC_TASK_STATUS			0x3c
 #define   PC_TASK_STATUS_FINISHED	  GENMASK(11, 0)
 
+/* Words of a command stream: what to do, with which value, at which register */
+#define STREAM_TARGET			GENMASK_ULL(63, 48)
+#define   STREAM_TARGET_ENABLE		  0x0081
+#define   STREAM_TARGET_PC		  0x0101
+#define STREAM_VALUE			GENMASK_ULL(47, 16)
+#define STREAM_OFFSET			GENMASK_ULL(15, 0)
+
 /* The units, each at the start of its own window */
 #define UNIT_S_STATUS			0x00
 #define   UNIT_S_STATUS_GROUPS		  (GENMASK(17, 16) | GENMASK(1, 0))

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Tests of the checks of tasks and patches, of cutting lists of tasks, of patching,
- * and of the places that results of jobs are kept in.
+ * Tests of the checks of tasks and patches, of cutting and linking lists of
+ * tasks, of patching, and of the places that results of jobs are kept in.
  */
 
 #include <linux/module.h>
@@ -239,6 +239,174 @@ static void test_patching(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, BIT(2), program.dirty);
 }
 
+/*
+ * Three streams that can be linked, of 6, 4 and 5 words, in copies of 128 bytes; the
+ * last one has what a client may have left where its link belongs.
+ */
+#define LINKED_STRIDE	128
+#define LINKED_WORDS	(LINKED_STRIDE / sizeof(u64))
+#define LINKED_VA	0xff000000u
+
+#define FENCE		0x0041000000000000ull
+#define ENABLE		0x00810000001d0008ull
+#define BASE(va)	(0x0101000000000010ull | (u64)(va) << 16)
+#define AMOUNTS(units)	(0x0101000000000014ull | (u64)(units) << 16)
+
+static const u64 linked_cmds[LINKED_WORDS] = {
+	[0] = 0x1001000000014020ull, 0x1001000000024024ull, 0, 0, FENCE, ENABLE,
+	[6] = BASE(0x1230), AMOUNTS(7), FENCE, ENABLE,
+	[10] = 0x1001000000034030ull, BASE(0x4560), 0, FENCE, ENABLE,
+};
+
+static const struct npu_task linked_tasks[] = {
+	{ .cmd_va = 0, .cmd_size = 48 },
+	{ .cmd_va = 48, .cmd_size = 32 },
+	{ .cmd_va = 80, .cmd_size = 40 },
+};
+
+struct linked {
+	struct npu_program program;
+	struct npu_device npu;
+	struct npu_task tasks[8];
+	struct npu_patch patches[1];
+	u64 cmds[COPIES][LINKED_WORDS];
+};
+
+/* As it was created, with @copies of its streams */
+static struct linked *linked_of(struct kunit *test, unsigned int copies)
+{
+	struct linked *l = kunit_kzalloc(test, sizeof(*l), GFP_KERNEL);
+
+	KUNIT_ASSERT_NOT_NULL(test, l);
+	l->npu.ip = &npu_rk3588_ip;
+	l->npu.num_cores = COPIES;
+	l->program = (struct npu_program){
+		.npu = &l->npu,
+		.va = LINKED_VA,
+		.cmds = l->cmds,
+		.size = LINKED_STRIDE,
+		.stride = copies > 1 ? LINKED_STRIDE : 0,
+		.patches = l->patches,
+		.num_patches = copies > 1,
+		.tasks = l->tasks,
+		.num_tasks = ARRAY_SIZE(linked_tasks),
+		.linked = true,
+	};
+	memcpy(l->tasks, linked_tasks, sizeof(linked_tasks));
+	for (unsigned int i = 0; i < copies; i++)
+		for (unsigned int n = 0; n < LINKED_WORDS; n++)
+			put_unaligned_le64(linked_cmds[n], &l->cmds[i][n]);
+	return l;
+}
+
+/* Its links lead to its own streams, and nothing else has changed. */
+static void expect_links(struct kunit *test, const struct linked *l, unsigned int copy)
+{
+	u32 va = LINKED_VA + copy * LINKED_STRIDE;
+	u64 want[LINKED_WORDS];
+
+	memcpy(want, linked_cmds, sizeof(want));
+	want[2] = BASE(va + 48);
+	want[3] = AMOUNTS(1);
+	want[6] = BASE(va + 80);
+	want[7] = AMOUNTS(2);
+	for (unsigned int n = 0; n < LINKED_WORDS; n++)
+		KUNIT_EXPECT_EQ_MSG(test, want[n], get_unaligned_le64(&l->cmds[copy][n]),
+				    "word %u of copy %u", n, copy);
+}
+
+static void test_links(struct kunit *test)
+{
+	struct linked *l = linked_of(test, 1);
+
+	KUNIT_EXPECT_NULL(test, npu_program_link(&l->program));
+	expect_links(test, l, 0);
+	KUNIT_EXPECT_EQ(test, 0, l->cmds[1][0]);
+
+	l = linked_of(test, COPIES);
+	l->patches[0].offset = 2;
+	KUNIT_EXPECT_NULL(test, npu_program_link(&l->program));
+	for (unsigned int i = 0; i < COPIES; i++)
+		expect_links(test, l, i);
+}
+
+/* A stream may be run again and again, if the same one comes behind it. */
+static void test_links_of_loops(struct kunit *test)
+{
+	struct linked *l = linked_of(test, 1);
+
+	for (unsigned int i = 0; i < 8; i++)
+		l->tasks[i] = linked_tasks[1];
+	l->program.num_tasks = 8;
+	KUNIT_EXPECT_NULL(test, npu_program_link(&l->program));
+	KUNIT_EXPECT_EQ(test, BASE(LINKED_VA + 48), get_unaligned_le64(&l->cmds[0][6]));
+	KUNIT_EXPECT_EQ(test, AMOUNTS(1), get_unaligned_le64(&l->cmds[0][7]));
+
+	l->tasks[4] = linked_tasks[0];
+	KUNIT_EXPECT_STREQ(test, "is followed by different ones",
+			   npu_program_link(&l->program));
+	/* The last one has nobody behind it. */
+	l->program.num_tasks = 5;
+	KUNIT_EXPECT_STREQ(test, "is followed by different ones",
+			   npu_program_link(&l->program));
+	l->program.num_tasks = 4;
+	KUNIT_EXPECT_NULL(test, npu_program_link(&l->program));
+	l->tasks[1] = linked_tasks[0];
+	l->program.num_tasks = 3;
+	KUNIT_EXPECT_NULL(test, npu_program_link(&l->program));
+}
+
+static const struct {
+	unsigned int word;
+	u64 value;
+	const char *want;
+} no_links[] = {
+	{ 2, 0x1001000000014020ull, "has no room for a link" },
+	{ 3, 0x1001000000014020ull, "has no room for a link" },
+	{ 2, AMOUNTS(1), "has no room for a link" },
+	{ 3, BASE(16), "has no room for a link" },
+	{ 6, FENCE, "has no room for a link" },
+	{ 5, 0, "does not end with a start" },
+	{ 9, 0x0101000000010008ull, "does not end with a start" },
+	{ 9, 0x0081000000010010ull, "does not end with a start" },
+	/* The last one needs no link. */
+	{ 11, FENCE, NULL },
+	{ 14, 0, NULL },
+	{ 0, BASE(16), NULL },
+};
+
+static void test_links_need_room(struct kunit *test)
+{
+	struct linked *l;
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(no_links); i++) {
+		l = linked_of(test, 1);
+		put_unaligned_le64(no_links[i].value, &l->cmds[0][no_links[i].word]);
+		expect_answer(test, i, no_links[i].want, npu_program_link(&l->program));
+	}
+
+	l = linked_of(test, 1);
+	l->tasks[0].cmd_size = 24;
+	KUNIT_EXPECT_STREQ(test, "too short for a link", npu_program_link(&l->program));
+	l->program.num_tasks = 1;
+	KUNIT_EXPECT_NULL(test, npu_program_link(&l->program));
+}
+
+static void test_links_are_not_patched(struct kunit *test)
+{
+	for (unsigned int offset = 0; offset <= LINKED_STRIDE - sizeof(u32); offset++) {
+		unsigned int word = offset / sizeof(u64);
+		/* Where links are now, or what looks like one at the very end */
+		bool link = word == 2 || word == 3 || word == 6 || word == 7 ||
+			    word == 11;
+		struct linked *l = linked_of(test, COPIES);
+
+		l->patches[0].offset = offset;
+		expect_answer(test, offset, link ? "has its link patched" : NULL,
+			      npu_program_link(&l->program));
+	}
+}
+
 KUNIT_DEFINE_ACTION_WRAPPER(results_fini, npu_results_fini, struct npu_results *);
 
 static struct npu_results *results_of(struct kunit *test)
@@ -339,6 +507,10 @@ static struct kunit_case npu_task_cases[] = {
 	KUNIT_CASE(test_linked),
 	KUNIT_CASE(test_patches),
 	KUNIT_CASE(test_patching),
+	KUNIT_CASE(test_links),
+	KUNIT_CASE(test_links_of_loops),
+	KUNIT_CASE(test_links_need_room),
+	KUNIT_CASE(test_links_are_not_patched),
 	KUNIT_CASE(test_results),
 	KUNIT_CASE(test_results_wrap),
 	{ }

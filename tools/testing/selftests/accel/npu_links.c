@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * DRM_NPU_JOB_LINKED: the hardware goes from task to task by itself. What it
+ * DRM_NPU_JOB_LINKED and DRM_NPU_PROGRAM_LINKED: the hardware goes from task to task
+ * by itself. What it
  * computes, what it costs, how far it is when it stops, and who gets the core in
  * between.
  */
@@ -99,7 +100,7 @@ static int run_list(struct npu_env *e, uint32_t ctx,
 }
 
 /* How often the hardware of all cores has interrupted so far */
-static long interrupts(void)
+static long count_interrupts(void)
 {
 	FILE *f = fopen("/proc/interrupts", "r");
 	char line[4096], *p, *end;
@@ -126,12 +127,12 @@ static long run_counted(struct npu_env *e, uint32_t ctx,
 			const struct drm_npu_task *tasks, uint32_t count)
 {
 	struct drm_npu_job_result r;
-	long before = interrupts();
+	long before = count_interrupts();
 
 	if (run_list(e, ctx, tasks, count, &r) != NPU_DONE ||
 	    r.tasks_done != count)
 		return -1;
-	return interrupts() - before;
+	return count_interrupts() - before;
 }
 
 TEST_F(links, a_list_computes_on_every_core)
@@ -175,10 +176,10 @@ TEST_F(links, a_list_costs_one_interrupt)
 	EXPECT_EQ(LIST, count_right(&self->e, self->w, LIST));
 
 	ASSERT_EQ(0, arm_all(&self->e, self->w, LIST));
-	before = interrupts();
+	before = count_interrupts();
 	EXPECT_EQ(NPU_DONE, npu_run_tasks(&self->e, self->e.ctx, self->tasks,
 					  LIST, &r));
-	EXPECT_EQ(LIST, interrupts() - before);
+	EXPECT_EQ(LIST, count_interrupts() - before);
 	EXPECT_EQ(LIST, count_right(&self->e, self->w, LIST));
 }
 
@@ -489,6 +490,221 @@ TEST_F(links, what_follows_is_not_separated)
 	EXPECT_LE(list.start_ns + (list.end_ns - list.start_ns) / 4,
 		  urgent.start_ns);
 	free(tasks);
+}
+
+/* The streams of many works one behind the other, none of which names another */
+struct cmds {
+	uint8_t *data;
+	struct drm_npu_task tasks[LIST];
+	struct drm_npu_program_create arg;
+};
+
+static int join(struct npu_env *e, struct npu_work *w, unsigned int count,
+		struct cmds *c)
+{
+	unsigned int n;
+
+	c->data = calloc(count, sizeof(w->stream.words));
+	if (!c->data)
+		return -ENOMEM;
+	c->arg = (struct drm_npu_program_create){
+		.vm_id = e->vm,
+		.flags = DRM_NPU_PROGRAM_LINKED,
+		.cmds = (uintptr_t)c->data,
+		.tasks = NPU_ARRAY(c->tasks, count),
+	};
+	for (n = 0; n < count; n++) {
+		rknn_unlink(&w[n].stream);
+		memcpy(c->data + c->arg.cmds_size, w[n].stream.words,
+		       w[n].task.cmd_size);
+		c->tasks[n] = w[n].task;
+		c->tasks[n].cmd_va = c->arg.cmds_size;
+		c->arg.cmds_size += w[n].task.cmd_size;
+	}
+	return 0;
+}
+
+static int run_program(struct npu_env *e, uint32_t ctx, uint32_t program,
+		       struct drm_npu_value *value, struct drm_npu_job_result *r)
+{
+	struct drm_npu_job job = { .program_id = program };
+
+	if (value)
+		job.values = NPU_ARRAY(value, 1);
+	return npu_run_job(e, ctx, &job, r);
+}
+
+TEST_F(links, the_kernel_links_a_program)
+{
+	struct drm_npu_job_result r;
+	uint32_t program;
+	long n = 0, before;
+	struct cmds c;
+	int i;
+
+	ASSERT_EQ(0, join(&self->e, self->w, LIST, &c));
+	ASSERT_EQ(0, npu_program_create(self->e.fd, &c.arg, &program));
+	for (i = 0; i < TRIES && n != 1; i++) {
+		ASSERT_EQ(0, arm_all(&self->e, self->w, LIST));
+		before = count_interrupts();
+		ASSERT_EQ(NPU_DONE, run_program(&self->e, self->e.ctx, program,
+						NULL, &r));
+		n = count_interrupts() - before;
+		ASSERT_EQ(LIST, r.tasks_done);
+		ASSERT_EQ(LIST, count_right(&self->e, self->w, LIST));
+		npu_sleep_ms(i);
+	}
+	EXPECT_EQ(1, n);
+
+	c.arg.flags = 0;
+	ASSERT_EQ(0, npu_program_create(self->e.fd, &c.arg, &program));
+	ASSERT_EQ(0, arm_all(&self->e, self->w, LIST));
+	before = count_interrupts();
+	ASSERT_EQ(NPU_DONE, run_program(&self->e, self->e.ctx, program, NULL,
+					&r));
+	EXPECT_EQ(LIST, count_interrupts() - before);
+	EXPECT_EQ(LIST, count_right(&self->e, self->w, LIST));
+	free(c.data);
+}
+
+/* What a run patches is deep in the list, in the copy of the core that runs it. */
+TEST_F(links, each_core_goes_from_task_to_task_in_its_own_copy)
+{
+	struct npu_work *last = &self->w[SHORT - 1];
+	struct drm_npu_value there = { }, back = { last->bo[NPU_OUT].va };
+	struct drm_npu_patch patch = { 0 };
+	uint64_t left = self->e.info.core_mask;
+	struct drm_npu_job_result r;
+	uint32_t program, ctx;
+	unsigned int core;
+	struct npu_bo out;
+	struct cmds c;
+
+	ASSERT_EQ(0, npu_bo_new(self->e.fd, last->bo[NPU_OUT].size, 0,
+				self->e.vm, &out));
+	ASSERT_EQ(0, npu_map(self->e.fd, self->e.vm, &out, 0));
+	there.va = out.va;
+	ASSERT_EQ(0, join(&self->e, self->w, SHORT, &c));
+	patch.offset = c.tasks[SHORT - 1].cmd_va +
+		       rknn_value_at(&last->stream, RKNN_DPU_OUT);
+	c.arg.patches = NPU_ARRAY(&patch, 1);
+	ASSERT_EQ(0, npu_program_create(self->e.fd, &c.arg, &program));
+	while (left) {
+		left = npu_next_core(left, &core);
+		ASSERT_EQ(0, npu_ctx_create(self->e.fd, self->e.vm,
+					    1ull << core, &ctx));
+		ASSERT_EQ(0, arm_all(&self->e, self->w, SHORT));
+		EXPECT_EQ(NPU_DONE, run_program(&self->e, ctx, program, &there,
+						&r));
+		EXPECT_EQ(SHORT - 1, count_right(&self->e, self->w, SHORT));
+		EXPECT_EQ(0, npu_work_check_untouched(&self->e, last));
+		EXPECT_EQ(NPU_DONE, run_program(&self->e, ctx, program, &back,
+						&r));
+		EXPECT_EQ(SHORT, count_right(&self->e, self->w, SHORT));
+		ASSERT_EQ(0, arm_all(&self->e, self->w, SHORT));
+		EXPECT_EQ(NPU_DONE, run_program(&self->e, ctx, program, NULL,
+						&r));
+		EXPECT_EQ(SHORT, count_right(&self->e, self->w, SHORT));
+	}
+	npu_bo_free(self->e.fd, &out);
+	free(c.data);
+}
+
+TEST_F(links, a_linked_program_needs_room_for_its_links)
+{
+	struct drm_npu_patch patch = { 0 };
+	uint32_t program;
+	uint64_t *words;
+	struct cmds c;
+	int n, i;
+
+	ASSERT_EQ(0, join(&self->e, self->w, SHORT, &c));
+	words = (uint64_t *)c.data;
+	for (n = 0; n < SHORT; n++) {
+		uint32_t end = c.tasks[n].cmd_va + c.tasks[n].cmd_size;
+
+		for (i = 1; i <= 4; i++) {	/* from the end */
+			uint64_t keep = words[end / 8 - i];
+
+			if (i == 2)
+				continue;
+			words[end / 8 - i] = 0x1001000000004020ull;
+			EXPECT_EQ(n == SHORT - 1 ? 0 : -EINVAL,
+				  npu_program_create(self->e.fd, &c.arg,
+						     &program));
+			words[end / 8 - i] = keep;
+		}
+		for (i = 3; i <= 4 && n < SHORT - 1; i++) {
+			patch.offset = end - i * 8 + 2;
+			c.arg.patches = NPU_ARRAY(&patch, 1);
+			EXPECT_EQ(-EINVAL, npu_program_create(self->e.fd, &c.arg,
+							      &program));
+		}
+		c.arg.patches = (struct drm_npu_array){ 0 };
+	}
+	c.tasks[2].done_unit = RKNN_DONE_PPU;
+	EXPECT_EQ(-EINVAL, npu_program_create(self->e.fd, &c.arg, &program));
+	c.tasks[2].done_unit = RKNN_DONE_DPU;
+	for (n = 1; n < 32; n++) {
+		c.arg.flags = DRM_NPU_PROGRAM_LINKED | 1u << n;
+		EXPECT_EQ(-EINVAL, npu_program_create(self->e.fd, &c.arg,
+						      &program));
+	}
+	c.arg.flags = DRM_NPU_PROGRAM_LINKED;
+	EXPECT_EQ(0, npu_program_create(self->e.fd, &c.arg, &program));
+	free(c.data);
+}
+
+/* A stream names one other, so it cannot be followed by two. */
+TEST_F(links, streams_may_be_run_again_with_the_same_one_behind)
+{
+	uint32_t max = self->e.info.max_tasks, program, n;
+	struct drm_npu_job_result r;
+	struct drm_npu_task *tasks;
+	struct cmds c;
+
+	ASSERT_EQ(0, join(&self->e, self->w, 2, &c));
+	tasks = calloc(max, sizeof(*tasks));
+	ASSERT_NE(NULL, tasks);
+	for (n = 0; n < max; n++)
+		tasks[n] = c.tasks[n % 2];
+	c.arg.tasks = (struct drm_npu_array)NPU_ARRAY(tasks, max);
+	ASSERT_EQ(0, npu_program_create(self->e.fd, &c.arg, &program));
+	ASSERT_EQ(0, arm_all(&self->e, self->w, 2));
+	EXPECT_EQ(NPU_DONE, run_program(&self->e, self->e.ctx, program, NULL,
+					&r));
+	EXPECT_EQ(max, r.tasks_done);
+	EXPECT_EQ(2, count_right(&self->e, self->w, 2));
+
+	tasks[max / 2] = c.tasks[1];
+	EXPECT_EQ(-EINVAL, npu_program_create(self->e.fd, &c.arg, &program));
+	free(tasks);
+	free(c.data);
+}
+
+TEST_F(links, a_fault_in_a_linked_program_tells_its_task)
+{
+	uint64_t hole = (self->e.info.va_end >> 1) & ~0xfffffull;
+	struct drm_npu_job_result r;
+	uint32_t program, ctx;
+	struct cmds c;
+	int n;
+
+	for (n = 0; n < SHORT; n++) {
+		struct npu_work *w = &self->w[n];
+		uint32_t good = w->bo[NPU_OUT].va;
+
+		rknn_patch(&w->stream, RKNN_DPU_OUT, hole);
+		ASSERT_EQ(0, join(&self->e, self->w, SHORT, &c));
+		ASSERT_EQ(0, npu_program_create(self->e.fd, &c.arg, &program));
+		ASSERT_EQ(0, npu_ctx_create(self->e.fd, self->e.vm, 0, &ctx));
+		EXPECT_EQ(-EFAULT, run_program(&self->e, ctx, program, NULL,
+					       &r));
+		EXPECT_EQ(n, r.tasks_done);
+		EXPECT_EQ(hole, r.fault_va & ~0xfffull);
+		rknn_patch(&w->stream, RKNN_DPU_OUT, good);
+		free(c.data);
+	}
 }
 
 TEST_HARNESS_MAIN

@@ -77,6 +77,13 @@ void rknn_link(struct rknn_stream *s, uint32_t va, uint32_t size)
 	s->count = end;
 }
 
+/* Leaves those words empty */
+void rknn_unlink(struct rknn_stream *s)
+{
+	assert(s->count >= 4);
+	memset(&s->words[s->count - 4], 0, 2 * sizeof(s->words[0]));
+}
+
 /* What a convolution and a matrix product differ in */
 struct conv_regs {
 	uint32_t w, h, ic, oc;

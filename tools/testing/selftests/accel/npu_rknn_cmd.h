@@ -130,6 +130,7 @@ void rknn_patch(struct rknn_stream *s, uint32_t reg, uint32_t value);
 size_t rknn_value_at(const struct rknn_stream *s, uint32_t reg);
 void rknn_finish(struct rknn_stream *s, uint32_t enable);
 void rknn_link(struct rknn_stream *s, uint32_t va, uint32_t size);
+void rknn_unlink(struct rknn_stream *s);
 
 void rknn_matmul_cmd(struct rknn_stream *s, const struct rknn_matmul *op);
 void rknn_conv_cmd(struct rknn_stream *s, const struct rknn_conv *op);
