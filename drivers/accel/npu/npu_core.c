@@ -302,7 +302,7 @@ static void continue_locked(struct npu_core *core, struct npu_job *job)
 		ran = now - job->since_ns;
 		if (npu_sched_must_yield(sched, core->index, ran, now)) {
 			core->started = false;
-			ran = npu_job_leave_locked(job);
+			npu_job_leave_locked(job, now);
 			npu_usage_count_locked(job, ran);
 			trace_npu_job_yield(core, job);
 			npu_sched_yield(sched, core->index, ran, now);
@@ -325,13 +325,13 @@ void npu_core_end_locked(struct npu_core *core, int error)
 {
 	struct npu_device *npu = core->npu;
 	struct npu_job *job = npu_core_job_locked(core);
-	u64 now, ran;
+	u64 now = ktime_get_raw_ns(), ran;
 
 	lockdep_assert_held(&npu->sched.lock);
 
 	core->started = false;
-	ran = npu_job_leave_locked(job);
-	now = job->result.end_ns;
+	ran = npu_job_leave_locked(job, now);
+	job->result.end_ns = now;
 	npu_sched_done(&npu->sched, core->index, ran, now);
 	start_next_locked(core, now);
 

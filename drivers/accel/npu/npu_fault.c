@@ -4,6 +4,7 @@
 #include <linux/iommu.h>
 #include <linux/jiffies.h>
 #include <linux/pm_runtime.h>
+#include <linux/timekeeping.h>
 
 #include <drm/drm_print.h>
 
@@ -267,15 +268,16 @@ static void condemn_locked(struct npu_core *core,
 	struct npu_device *npu = core->npu;
 	struct npu_job *job = npu_core_job_locked(core);
 	struct npu_ctx *ctx = job->ctx;
+	u64 now = ktime_get_raw_ns(), ran;
 	LIST_HEAD(others);
-	u64 ran;
 
 	lockdep_assert_held(&npu->sched.lock);
 
 	core->started = false;
-	ran = npu_job_leave_locked(job);
+	ran = npu_job_leave_locked(job, now);
 	npu_usage_count_locked(job, ran);
-	npu_sched_done(&npu->sched, core->index, ran, job->result.end_ns);
+	job->result.end_ns = now;
+	npu_sched_done(&npu->sched, core->index, ran, now);
 
 	/* Stopped for the sake of the system is no guilt. */
 	if (fault->error != -ECANCELED) {

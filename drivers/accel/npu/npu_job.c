@@ -228,19 +228,19 @@ void npu_job_part_done_locked(struct npu_job *job, u32 count)
 /**
  * npu_job_leave_locked() - a core does not work on a job any more
  * @job: the job, which it has begun
+ * @now: time in nanoseconds
  *
  * To be called before the core begins another one, or their times overlap.
  *
- * Return: how long it had the core, in nanoseconds; until &npu_job.result.end_ns.
+ * Return: how long it had the core, in nanoseconds.
  */
-u64 npu_job_leave_locked(struct npu_job *job)
+u64 npu_job_leave_locked(struct npu_job *job, u64 now)
 {
-	u64 now = ktime_get_raw_ns(), ran = now - job->since_ns;
+	u64 ran = now - job->since_ns;
 
 	lockdep_assert_held(&job->ctx->npu->sched.lock);
 
 	job->ctx->results.hw_time_ns += ran;
-	job->result.end_ns = now;
 	job->since_ns = 0;
 	return ran;
 }

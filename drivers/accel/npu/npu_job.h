@@ -122,7 +122,7 @@ struct npu_task npu_job_task_locked(const struct npu_job *job,
 void npu_job_begin_locked(struct npu_job *job, struct npu_core *core);
 u32 npu_job_part_locked(struct npu_job *job);
 void npu_job_part_done_locked(struct npu_job *job, u32 count);
-u64 npu_job_leave_locked(struct npu_job *job);
+u64 npu_job_leave_locked(struct npu_job *job, u64 now);
 void npu_job_blame_locked(struct npu_job *job, const struct npu_core_fault *fault);
 struct npu_job *npu_job_running_locked(struct npu_ctx *ctx);
 void npu_job_progress_locked(const struct npu_job *job,
