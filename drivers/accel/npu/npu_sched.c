@@ -50,8 +50,8 @@
  *
  * Between two tasks of a job the core is asked to yield when a better class
  * waits, when somebody's age is due, or, after a slice, when a client of the
- * same class has had less. The job goes back to the head of its queue and goes
- * on later, on any core it may use.
+ * same class has had less; and when the core is about to go. The job goes back
+ * to the head of its queue and goes on later, on any core it may use.
  *
  * Hardware time is charged when a job gets a slot, as much as jobs of its
  * context took lately, and corrected when it leaves: a client must not get all
@@ -779,9 +779,10 @@ static bool slice_is_over(struct npu_sched *s, unsigned int core, u64 ran)
 	if (!least)
 		return false;
 	share = rb_entry(least, struct npu_sched_entry, rb)->share;
+	/* By more than what would make the loaded VM win again. */
 	return share != run->share &&
-	       share->vtime + run->charged < run->share->vtime +
-					     weighted(run->ctx, ran);
+	       share->vtime + run->charged + NPU_SCHED_AFFINITY_NS <
+	       run->share->vtime + weighted(run->ctx, ran);
 }
 
 /**
@@ -799,7 +800,8 @@ bool npu_sched_must_yield(struct npu_sched *s, unsigned int core, u64 ran, u64 n
 
 	lockdep_assert_held(&s->lock);
 
-	if (best_rank_locked(s, core) < c->run->share->rank ||
+	if (!(s->up & BIT_ULL(core)) ||
+	    best_rank_locked(s, core) < c->run->share->rank ||
 	    (c->next && c->next->share->rank < c->run->share->rank))
 		return true;
 	return pick_aged_locked(s, core, now) || slice_is_over(s, core, ran);

@@ -269,7 +269,7 @@ static inline bool npu_sched_waits(const struct npu_sched_ctx *ctx)
 }
 
 /**
- * npu_sched_wanted() - does anybody else want a core?
+ * npu_sched_wanted() - is a core wanted for anything but the job that has it?
  * @s: the policy
  * @core: the core
  *
@@ -277,7 +277,8 @@ static inline bool npu_sched_waits(const struct npu_sched_ctx *ctx)
  */
 static inline bool npu_sched_wanted(const struct npu_sched *s, unsigned int core)
 {
-	return !RB_EMPTY_ROOT(&s->cores[core].waiting.rb_root) || s->cores[core].next;
+	return !RB_EMPTY_ROOT(&s->cores[core].waiting.rb_root) ||
+	       s->cores[core].next || !(s->up & BIT_ULL(core));
 }
 
 /**

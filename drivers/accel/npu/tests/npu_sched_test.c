@@ -367,6 +367,33 @@ static void test_purge(struct kunit *test)
 	KUNIT_EXPECT_TRUE(test, list_empty(&c->link));
 }
 
+static bool must_yield(struct world *w, unsigned int core)
+{
+	guard(spinlock_irq)(&w->s.lock);
+	return npu_sched_wanted(&w->s, core) &&
+	       npu_sched_must_yield(&w->s, core, 0, 0);
+}
+
+/* A job leaves a core that is about to go, and goes on where it may. */
+static void test_down(struct kunit *test)
+{
+	struct world *w = test->priv;
+	struct npu_sched_ctx *c = ctx(test, 0, 7, &vms[0]);
+	struct npu_sched_job *a = ready(test, c), *b = ready(test, c);
+
+	KUNIT_EXPECT_PTR_EQ(test, a, run(w, 0));
+	fill(w, 0);
+	KUNIT_EXPECT_FALSE(test, must_yield(w, 0));
+	w->s.up &= ~1;
+	KUNIT_EXPECT_TRUE(test, must_yield(w, 0));
+	scoped_guard(spinlock_irq, &w->s.lock)
+		npu_sched_yield(&w->s, 0, 0, 0);
+	KUNIT_EXPECT_NULL(test, run(w, 0));
+	KUNIT_EXPECT_PTR_EQ(test, a, run(w, 2));
+	done(w, 2);
+	KUNIT_EXPECT_PTR_EQ(test, b, run(w, 1));
+}
+
 /* With their last core gone, jobs are stranded; others are not. */
 static void test_strand(struct kunit *test)
 {
@@ -645,6 +672,7 @@ static struct kunit_case npu_sched_cases[] = {
 	KUNIT_CASE(test_steal),
 	KUNIT_CASE(test_requeue),
 	KUNIT_CASE(test_purge),
+	KUNIT_CASE(test_down),
 	KUNIT_CASE(test_strand),
 	KUNIT_CASE(test_strand_later),
 	KUNIT_CASE(test_set_args),
