@@ -22,8 +22,9 @@
  * Who is next for a core is decided in this order:
  *
  * 1. The class: latency before balanced before throughput.
- * 2. In a class, a context whose deadline is near, unless its client has had
- *    more than a credit of hardware time ahead of the others.
+ * 2. In a class, the context with the earliest of the deadlines that are near,
+ *    unless its client has had more than a credit of hardware time ahead of the
+ *    others. The deadline of a job is one for all before it in its queue.
  * 3. In a class, the client that has had the least hardware time, which counts
  *    four times for a context of low priority and a quarter for one of high.
  *    Idle clients do not save up more than that credit.
@@ -49,9 +50,10 @@
  * idle otherwise takes it away.
  *
  * Between two tasks of a job the core is asked to yield when a better class
- * waits, when somebody's age is due, or, after a slice, when a client of the
- * same class has had less; and when the core is about to go. The job goes back
- * to the head of its queue and goes on later, on any core it may use.
+ * waits, when somebody's age is due, when an earlier deadline is near, or, after
+ * a slice, when a client of the same class has had less; and when the core is
+ * about to go. The job goes back to the head of its queue and goes on later, on
+ * any core it may use.
  *
  * Hardware time is charged when a job gets a slot, as much as jobs of its
  * context took lately, and corrected when it leaves: a client must not get all
@@ -160,6 +162,7 @@ int npu_sched_ctx_init(struct npu_sched_ctx *ctx, struct npu_sched_client *clien
 	ctx->vm = vm;
 	ctx->mean_ns = 0;
 	ctx->active = 0;
+	ctx->core = 0;
 	set_attributes(ctx, sched_class, priority, core_mask);
 	return 0;
 }
@@ -174,7 +177,7 @@ void npu_sched_job_init(struct npu_sched_job *job, struct npu_sched_ctx *ctx)
 {
 	INIT_LIST_HEAD(&job->link);
 	job->ctx = ctx;
-	job->deadline = 0;
+	job->deadline = U64_MAX;
 }
 EXPORT_SYMBOL_IF_KUNIT(npu_sched_job_init);
 
@@ -262,7 +265,7 @@ static void note_deadline_locked(struct npu_sched *s, struct npu_sched_ctx *ctx)
 	if (!RB_EMPTY_NODE(&ctx->urgent))
 		rb_erase_cached(&ctx->urgent, &s->urgent[ctx->rank]);
 	RB_CLEAR_NODE(&ctx->urgent);
-	if (!head || !head->deadline)
+	if (!head || head->deadline == U64_MAX)
 		return;
 	ctx->deadline = head->deadline;
 	rb_add_cached(&ctx->urgent, &s->urgent[ctx->rank], urgent_less);
@@ -325,6 +328,25 @@ static void unwait_locked(struct npu_sched *s, struct npu_sched_ctx *ctx)
 	RB_CLEAR_NODE(&ctx->urgent);
 }
 
+/* Of a class and among those who wait, what the one that had least has had. */
+static u64 least_locked(struct npu_sched *s, unsigned int core, unsigned int rank,
+			const struct npu_sched_share *but)
+{
+	struct rb_node *rb = rb_first_cached(&s->cores[core].shares[rank]);
+
+	lockdep_assert_held(&s->lock);
+
+	if (rb && rb_entry(rb, struct npu_sched_entry, rb)->share == but)
+		rb = rb_next(rb);
+	return rb ? rb_entry(rb, struct npu_sched_entry, rb)->share->vtime : U64_MAX;
+}
+
+/* Is it not far ahead of who has had least? Then its deadlines count. */
+static bool has_credit(u64 vtime, u64 least)
+{
+	return vtime <= least || vtime - least <= NPU_SCHED_CREDIT_NS;
+}
+
 static void take_locked(struct npu_sched *s, struct npu_sched_job *job,
 			unsigned int core)
 {
@@ -339,7 +361,9 @@ static void take_locked(struct npu_sched *s, struct npu_sched_job *job,
 	ctx->active++;
 	ctx->core = core;
 
-	*floor = max(*floor, share->vtime);
+	/* Age or a deadline may have brought one here that has had more. */
+	*floor = max(*floor, min(share->vtime,
+				 least_locked(s, core, ctx->rank, NULL)));
 	job->share = share;
 	job->charged = weighted(ctx, ctx->mean_ns);
 	share->active++;
@@ -369,12 +393,16 @@ static void push_back_locked(struct npu_sched *s, struct npu_sched_job *job, u64
 	wait_locked(s, job->ctx);
 }
 
-/* Does a context go before another one, whatever they have had? */
-static bool overtakes(struct npu_sched_ctx *ctx, struct npu_sched_ctx *other)
+/* Does a context go before a job that was predicted, whatever they have had? */
+static bool overtakes(struct npu_sched_ctx *ctx, struct npu_sched_job *job)
 {
-	if (share_of(ctx) == share_of(other))
-		return ctx->priority > other->priority;
-	return ctx->rank < other->rank;
+	struct npu_sched_ctx *other = job->ctx;
+
+	if (ctx->rank != other->rank)
+		return ctx->rank < other->rank;
+	if (head_of(ctx)->deadline < job->deadline)
+		return true;
+	return ctx->client == other->client && ctx->priority > other->priority;
 }
 
 /* Takes back predictions that a context overtakes. */
@@ -389,7 +417,7 @@ static void displace_locked(struct npu_sched *s, struct npu_sched_ctx *ctx)
 	for_each_core_of(s, i, ctx->core_mask) {
 		struct npu_sched_core *core = &s->cores[i];
 
-		if (!core->next || !overtakes(ctx, core->next->ctx))
+		if (!core->next || !overtakes(ctx, core->next))
 			continue;
 		push_back_locked(s, core->next, 0);
 		core->next = NULL;
@@ -469,23 +497,46 @@ void npu_sched_ready(struct npu_sched *s, struct npu_sched_job *job, u64 now)
 }
 EXPORT_SYMBOL_IF_KUNIT(npu_sched_ready);
 
+/* A job that has a slot is in the way of a later one of its context. */
+static void hurry(struct npu_sched_job *job, const struct npu_sched_ctx *ctx,
+		  u64 deadline)
+{
+	if (job && job->ctx == ctx)
+		job->deadline = min(job->deadline, deadline);
+}
+
 /**
  * npu_sched_deadline() - somebody wants a job to be done by then
  * @s: the policy
- * @job: the job, which need not be ready yet
+ * @job: the job, which is ready, and has a core or not
  * @deadline: time in nanoseconds; the earliest one counts
+ *
+ * And with it those before it in its queue. Predictions that it overtakes are
+ * taken back. The caller asks all cores with npu_sched_fill() afterwards.
  */
 void npu_sched_deadline(struct npu_sched *s, struct npu_sched_job *job, u64 deadline)
 {
 	struct npu_sched_ctx *ctx = job->ctx;
+	struct npu_sched_core *core;
 
 	lockdep_assert_held(&s->lock);
 
-	if (job->deadline && job->deadline <= deadline)
+	if (job->deadline <= deadline)
 		return;
 	job->deadline = deadline;
-	if (npu_sched_waits(ctx) && head_of(ctx) == job)
+
+	core = &s->cores[ctx->core];
+	if (!list_empty(&job->link)) {
+		list_for_each_entry_continue_reverse(job, &ctx->queue, link)
+			job->deadline = min(job->deadline, deadline);
+		hurry(core->next, ctx, deadline);
+	}
+	hurry(core->run, ctx, deadline);
+
+	if (npu_sched_waits(ctx)) {
 		note_deadline_locked(s, ctx);
+		displace_locked(s, ctx);
+	}
 }
 EXPORT_SYMBOL_IF_KUNIT(npu_sched_deadline);
 
@@ -537,27 +588,24 @@ static struct npu_sched_ctx *pick_fair_locked(struct npu_sched *s, unsigned int 
 	return first;
 }
 
-/* Of one class, whose deadline is near? */
+/*
+ * Of one class, whose deadline is before @than? Who has had more than a credit
+ * ahead of @least has to do without.
+ */
 static struct npu_sched_ctx *pick_urgent_locked(struct npu_sched *s, unsigned int core,
-						unsigned int rank, u64 now)
+						unsigned int rank, u64 least, u64 than)
 {
-	struct rb_node *least = rb_first_cached(&s->cores[core].shares[rank]);
 	struct rb_node *rb = rb_first_cached(&s->urgent[rank]);
-	u64 limit;
 
 	lockdep_assert_held(&s->lock);
-
-	if (!least)
-		return NULL;
-	limit = rb_entry(least, struct npu_sched_entry, rb)->share->vtime +
-		NPU_SCHED_CREDIT_NS;
 
 	for (unsigned int i = 0; rb && i <= NPU_SCHED_LOOK; i++, rb = rb_next(rb)) {
 		struct npu_sched_ctx *ctx = rb_entry(rb, struct npu_sched_ctx, urgent);
 
-		if (ctx->deadline > now + NPU_SCHED_URGENT_NS)
+		if (ctx->deadline >= than)
 			break;
-		if ((ctx->core_mask & BIT_ULL(core)) && share_of(ctx)->vtime <= limit)
+		if ((ctx->core_mask & BIT_ULL(core)) &&
+		    has_credit(share_of(ctx)->vtime, least))
 			return ctx;
 	}
 	return NULL;
@@ -606,6 +654,36 @@ static bool follows_itself(struct npu_sched_ctx *own, struct npu_sched_ctx *othe
 	       head_of(other)->seq + (near ? 0 : NPU_SCHED_AFFINITY_JOBS);
 }
 
+/*
+ * Of one class, who is next? @own is the context whose job has the core, if it
+ * has another one and is of that class.
+ */
+static struct npu_sched_ctx *pick_rank_locked(struct npu_sched *s, unsigned int core,
+					      unsigned int rank,
+					      struct npu_sched_ctx *own, u64 now)
+{
+	u64 least = least_locked(s, core, rank, NULL);
+	u64 than = now + NPU_SCHED_URGENT_NS;
+	struct npu_sched_ctx *ctx, *urgent = NULL;
+
+	lockdep_assert_held(&s->lock);
+
+	if (own) {
+		least = min(least, share_of(own)->vtime);
+		if (head_of(own)->deadline < than &&
+		    has_credit(share_of(own)->vtime, least)) {
+			urgent = own;
+			than = head_of(own)->deadline;
+		}
+	}
+	urgent = pick_urgent_locked(s, core, rank, least, than) ?: urgent;
+	if (urgent)
+		return urgent;
+
+	ctx = pick_fair_locked(s, core, rank);
+	return own && (!ctx || follows_itself(own, ctx)) ? own : ctx;
+}
+
 static struct npu_sched_job *pick_locked(struct npu_sched *s, unsigned int core,
 					 u64 now, bool *aged)
 {
@@ -632,12 +710,8 @@ static struct npu_sched_job *pick_locked(struct npu_sched *s, unsigned int core,
 		return head_of(ctx);
 
 	for (unsigned int rank = 0; rank < NPU_SCHED_CLASSES; rank++) {
-		ctx = pick_urgent_locked(s, core, rank, now);
-		if (ctx)
-			return head_of(ctx);
-		ctx = pick_fair_locked(s, core, rank);
-		if (own && own->rank == rank && (!ctx || follows_itself(own, ctx)))
-			ctx = own;
+		ctx = pick_rank_locked(s, core, rank,
+				       own && own->rank == rank ? own : NULL, now);
 		if (ctx)
 			return head_of(ctx);
 	}
@@ -765,24 +839,37 @@ void npu_sched_fill(struct npu_sched *s, unsigned int core, u64 now)
 }
 EXPORT_SYMBOL_IF_KUNIT(npu_sched_fill);
 
-/* After its slice: has somebody of the same class had less? */
-static bool slice_is_over(struct npu_sched *s, unsigned int core, u64 ran)
+/*
+ * Of the same class: has somebody had less, after a slice, or a deadline that is
+ * before the one of the job?
+ */
+static bool equal_goes_first(struct npu_sched *s, unsigned int core, u64 ran, u64 now)
 {
-	struct npu_sched_job *run = s->cores[core].run;
-	struct npu_sched_share *share;
-	struct rb_node *least;
+	struct npu_sched_core *c = &s->cores[core];
+	u64 than = now + NPU_SCHED_URGENT_NS, least, had;
+	struct npu_sched_job *run = c->run;
+	unsigned int rank = run->share->rank;
 
-	/* Who got the core because of its age gets one task of it. */
-	if (ran < NPU_SCHED_SLICE_NS && !s->cores[core].run_aged)
-		return false;
-	least = rb_first_cached(&s->cores[core].shares[run->share->rank]);
-	if (!least)
-		return false;
-	share = rb_entry(least, struct npu_sched_entry, rb)->share;
-	/* By more than what would make the loaded VM win again. */
-	return share != run->share &&
-	       share->vtime + run->charged + NPU_SCHED_AFFINITY_NS <
-	       run->share->vtime + weighted(run->ctx, ran);
+	lockdep_assert_held(&s->lock);
+
+	least = least_locked(s, core, rank, run->share);
+	had = run->share->vtime - run->charged + weighted(run->ctx, ran);
+
+	/*
+	 * By more than what would make the loaded VM win again. Who got the core
+	 * because of its age gets one task of it.
+	 */
+	if ((ran >= NPU_SCHED_SLICE_NS || c->run_aged) && least < had &&
+	    had - least > NPU_SCHED_AFFINITY_NS)
+		return true;
+
+	least = min(least, had);
+	if (has_credit(had, least))
+		than = min(than, run->deadline);
+	if (c->next && c->next->share->rank == rank && c->next->deadline < than &&
+	    has_credit(c->next->share->vtime - c->next->charged, least))
+		return true;
+	return pick_urgent_locked(s, core, rank, least, than);
 }
 
 /**
@@ -804,7 +891,7 @@ bool npu_sched_must_yield(struct npu_sched *s, unsigned int core, u64 ran, u64 n
 	    best_rank_locked(s, core) < c->run->share->rank ||
 	    (c->next && c->next->share->rank < c->run->share->rank))
 		return true;
-	return pick_aged_locked(s, core, now) || slice_is_over(s, core, ran);
+	return pick_aged_locked(s, core, now) || equal_goes_first(s, core, ran, now);
 }
 EXPORT_SYMBOL_IF_KUNIT(npu_sched_must_yield);
 

@@ -50,7 +50,10 @@ struct npu_sched_job {
 	/** @seq: order of arrival over all contexts */
 	u64 seq;
 
-	/** @deadline: when somebody wants it to be done, or zero; nanoseconds */
+	/**
+	 * @deadline: when somebody wants it or a later job of its context to be
+	 * done, in nanoseconds; U64_MAX if nobody does
+	 */
 	u64 deadline;
 
 	/** @share: while in a slot, who pays for it */
@@ -89,7 +92,7 @@ struct npu_sched_ctx {
 	/** @urgent: place in &npu_sched.urgent, while it waits */
 	struct rb_node urgent;
 
-	/** @deadline: of its oldest job, when it was entered into @urgent */
+	/** @deadline: of its oldest job; constant while it is in @urgent */
 	u64 deadline;
 
 	/** @queue: jobs that wait for a core, oldest first */

@@ -394,6 +394,97 @@ static void test_down(struct kunit *test)
 	KUNIT_EXPECT_PTR_EQ(test, b, run(w, 1));
 }
 
+static void hurry(struct world *w, struct npu_sched_job *job, u64 deadline)
+{
+	guard(spinlock_irq)(&w->s.lock);
+	npu_sched_deadline(&w->s, job, deadline);
+}
+
+static const u64 near = NPU_SCHED_URGENT_NS / 2;
+
+/* Of one class, the earliest deadline goes first; one that is far does not count. */
+static void test_deadline_order(struct kunit *test)
+{
+	struct npu_sched_job *job[4], *better;
+	struct world *w = test->priv;
+
+	for (unsigned int i = 0; i < 4; i++)
+		job[i] = ready(test, ctx(test, i, 1, &vms[i]));
+	better = ready(test, ctx_class(test, 4, DRM_NPU_CLASS_LATENCY, 0, 1, &vms[4]));
+	hurry(w, job[1], NPU_SCHED_URGENT_NS + 1);
+	hurry(w, job[2], near);
+	hurry(w, job[3], near - 1);
+	/* The earliest one counts. */
+	hurry(w, job[3], near + 1);
+
+	KUNIT_EXPECT_PTR_EQ(test, better, run(w, 0));
+	done(w, 0);
+	KUNIT_EXPECT_PTR_EQ(test, job[3], run(w, 0));
+	done(w, 0);
+	KUNIT_EXPECT_PTR_EQ(test, job[2], run(w, 0));
+	done(w, 0);
+	KUNIT_EXPECT_PTR_EQ(test, job[0], run(w, 0));
+	done(w, 0);
+	KUNIT_EXPECT_PTR_EQ(test, job[1], run(w, 0));
+}
+
+/* The deadline of a job is that of the jobs before it, too. */
+static void test_deadline_queue(struct kunit *test)
+{
+	struct world *w = test->priv;
+	struct npu_sched_job *other = ready(test, ctx(test, 0, 1, &vms[0]));
+	struct npu_sched_ctx *c = ctx(test, 1, 1, &vms[1]);
+	struct npu_sched_job *a = ready(test, c), *b = ready(test, c);
+	struct npu_sched_job *last = ready(test, c);
+
+	hurry(w, b, near);
+	KUNIT_EXPECT_PTR_EQ(test, a, run(w, 0));
+	done(w, 0);
+	KUNIT_EXPECT_PTR_EQ(test, b, run(w, 0));
+	done(w, 0);
+	/* But not of those behind it. */
+	KUNIT_EXPECT_EQ(test, U64_MAX, last->deadline);
+	w->s.cores[0].vm = NULL;
+	KUNIT_EXPECT_PTR_EQ(test, other, run(w, 0));
+}
+
+/* It takes predictions back, and the core away between two tasks. */
+static void test_deadline_yield(struct kunit *test)
+{
+	struct world *w = test->priv;
+	struct npu_sched_ctx *c = ctx(test, 0, 1, &vms[0]);
+	struct npu_sched_job *a = ready(test, c), *b = ready(test, c), *late, *later;
+
+	run(w, 0);
+	fill(w, 0);
+	KUNIT_ASSERT_PTR_EQ(test, b, w->s.cores[0].next);
+	late = ready(test, ctx(test, 1, 1, &vms[1]));
+	KUNIT_EXPECT_FALSE(test, must_yield(w, 0));
+	hurry(w, late, near);
+	KUNIT_EXPECT_NULL(test, w->s.cores[0].next);
+	KUNIT_EXPECT_TRUE(test, must_yield(w, 0));
+
+	/* Who has to be done before that stays, for its own sake or for others'. */
+	hurry(w, b, near - 1);
+	KUNIT_EXPECT_FALSE(test, must_yield(w, 0));
+	later = ready(test, ctx(test, 2, 1, &vms[0]));
+	hurry(w, later, near - 2);
+	KUNIT_EXPECT_TRUE(test, must_yield(w, 0));
+	fill(w, 0);
+	KUNIT_ASSERT_PTR_EQ(test, later, w->s.cores[0].next);
+	KUNIT_EXPECT_TRUE(test, must_yield(w, 0));
+
+	scoped_guard(spinlock_irq, &w->s.lock)
+		npu_sched_yield(&w->s, 0, 0, 0);
+	KUNIT_EXPECT_PTR_EQ(test, later, run(w, 0));
+	done(w, 0);
+	KUNIT_EXPECT_PTR_EQ(test, a, run(w, 0));
+	done(w, 0);
+	KUNIT_EXPECT_PTR_EQ(test, b, run(w, 0));
+	done(w, 0);
+	KUNIT_EXPECT_PTR_EQ(test, late, run(w, 0));
+}
+
 /* With their last core gone, jobs are stranded; others are not. */
 static void test_strand(struct kunit *test)
 {
@@ -673,6 +764,9 @@ static struct kunit_case npu_sched_cases[] = {
 	KUNIT_CASE(test_requeue),
 	KUNIT_CASE(test_purge),
 	KUNIT_CASE(test_down),
+	KUNIT_CASE(test_deadline_order),
+	KUNIT_CASE(test_deadline_queue),
+	KUNIT_CASE(test_deadline_yield),
 	KUNIT_CASE(test_strand),
 	KUNIT_CASE(test_strand_later),
 	KUNIT_CASE(test_set_args),
