@@ -7,6 +7,7 @@
 #include <linux/of.h>
 #include <linux/of_address.h>
 #include <linux/platform_device.h>
+#include <linux/rcupdate.h>
 #include <linux/timekeeping.h>
 #include <linux/uaccess.h>
 
@@ -282,6 +283,12 @@ static void destroy_wq(struct drm_device *drm, void *wq)
 	destroy_workqueue(wq);
 }
 
+/* Fences of jobs that ended just now may have been told a deadline just before. */
+static void wait_for_deadlines(struct drm_device *drm, void *data)
+{
+	synchronize_rcu();
+}
+
 /**
  * npu_device_init() - set up a device without hardware
  * @npu: the device
@@ -295,6 +302,11 @@ int npu_device_init(struct npu_device *npu, const struct npu_ip *ip)
 
 	npu->ip = ip;
 	npu_sram_init(&npu->sram);
+
+	ret = drmm_add_action_or_reset(&npu->drm, wait_for_deadlines, NULL);
+	if (ret)
+		return ret;
+
 	ret = npu_place_init(npu);
 	if (ret)
 		return ret;

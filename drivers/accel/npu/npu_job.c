@@ -37,6 +37,10 @@
  * have not also bounds for how long a job can keep a core whose tasks suddenly
  * take a long time.
  *
+ * Whoever waits for a fence may say until when it should be signalled. The DRM
+ * scheduler keeps that for jobs that it has not handed over, and tells the
+ * hardware fence then; from there it goes to the policy and to the clock.
+ *
  * The DRM scheduler's timeouts are not used. They start when a job is handed
  * over and cannot tell a job that waits for a core from one that hangs; the
  * watchdog of the core can.
@@ -45,6 +49,22 @@
 /* How long others wait for a job whose tasks are linked, and for how many tasks */
 #define NPU_PART_NS	NSEC_PER_MSEC
 #define NPU_PART_TASKS	32
+
+/**
+ * struct npu_fence - what the hardware signals
+ */
+struct npu_fence {
+	/** @base: the fence; first, since that is what gets freed */
+	struct dma_fence base;
+
+	/** @npu: the device, which is there until the fence is signalled */
+	struct npu_device *npu;
+
+	/** @job: the job, which is there until the fence is signalled */
+	struct npu_job *job;
+};
+
+static_assert(offsetof(struct npu_fence, base) == 0);
 
 static const char *npu_fence_driver_name(struct dma_fence *fence)
 {
@@ -56,9 +76,38 @@ static const char *npu_fence_timeline_name(struct dma_fence *fence)
 	return "npu-ctx";
 }
 
+/* Deadlines are on CLOCK_MONOTONIC, the policy has a clock that nobody adjusts. */
+static u64 deadline_to_raw(ktime_t deadline)
+{
+	ktime_t now = ktime_get();
+
+	return ktime_get_raw_ns() +
+	       (ktime_after(deadline, now) ? ktime_to_ns(ktime_sub(deadline, now)) : 0);
+}
+
+/*
+ * Under the RCU read lock, by somebody who has seen that the fence was not
+ * signalled; so the device, which waits for such readers, is still there.
+ */
+static void npu_fence_set_deadline(struct dma_fence *base, ktime_t deadline)
+{
+	struct npu_fence *fence = container_of(base, struct npu_fence, base);
+	struct npu_device *npu = fence->npu;
+	u64 raw = deadline_to_raw(deadline);
+
+	guard(spinlock_irqsave)(&npu->sched.lock);
+
+	/* Fences are signalled under the lock. */
+	if (dma_fence_test_signaled_flag(base))
+		return;
+	npu_sched_deadline(&npu->sched, &fence->job->node, raw);
+	npu_device_schedule_locked(npu);
+}
+
 static const struct dma_fence_ops npu_fence_ops = {
 	.get_driver_name = npu_fence_driver_name,
 	.get_timeline_name = npu_fence_timeline_name,
+	.set_deadline = npu_fence_set_deadline,
 };
 
 static void uncount(struct npu_job *job)
@@ -72,8 +121,8 @@ static void uncount(struct npu_job *job)
 
 static void destroy(struct npu_job *job)
 {
-	if (dma_fence_was_initialized(job->fence))
-		dma_fence_put(job->fence);
+	if (dma_fence_was_initialized(&job->fence->base))
+		dma_fence_put(&job->fence->base);
 	else
 		kfree(job->fence);
 	npu_program_put(job->program);
@@ -107,6 +156,8 @@ struct npu_job *npu_job_create(struct npu_ctx *ctx, u32 num_tasks, u64 client_id
 	job->fence = kzalloc_obj(*job->fence, GFP_KERNEL_ACCOUNT);
 	if (!job->fence)
 		goto err_free;
+	job->fence->npu = ctx->npu;
+	job->fence->job = job;
 
 	ret = drm_sched_job_init(&job->base, &ctx->entity, 1, ctx, client_id);
 	if (ret)
@@ -314,7 +365,7 @@ void npu_job_progress_locked(const struct npu_job *job,
  */
 void npu_job_finish_locked(struct npu_job *job, int error)
 {
-	struct dma_fence *fence = dma_fence_get(job->fence);
+	struct dma_fence *fence = dma_fence_get(&job->fence->base);
 
 	lockdep_assert_held(&job->ctx->npu->sched.lock);
 
@@ -362,9 +413,9 @@ static struct dma_fence *npu_job_run(struct drm_sched_job *base)
 	int error = 0;
 
 	cookie = dma_fence_begin_signalling();
-	dma_fence_init(job->fence, &npu_fence_ops, NULL, ctx->fence_context,
+	dma_fence_init(&job->fence->base, &npu_fence_ops, NULL, ctx->fence_context,
 		       ++ctx->seqno);
-	fence = dma_fence_get(job->fence);
+	fence = dma_fence_get(&job->fence->base);
 
 	scoped_guard(spinlock_irq, &sched->lock) {
 		if (ctx->error)

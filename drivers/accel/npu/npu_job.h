@@ -14,6 +14,7 @@ struct npu_core;
 struct npu_core_fault;
 struct npu_ctx;
 struct npu_device;
+struct npu_fence;
 struct npu_program;
 
 /**
@@ -30,7 +31,7 @@ struct npu_job {
 	struct npu_ctx *ctx;
 
 	/** @fence: what the hardware signals; initialised in run_job */
-	struct dma_fence *fence;
+	struct npu_fence *fence;
 
 	/** @counted: it is part of &npu_ctx.queued */
 	bool counted;
