@@ -186,6 +186,20 @@ static int power_notify(struct notifier_block *nb, unsigned long action, void *d
 	return NOTIFY_OK;
 }
 
+/*
+ * A context does not depend on what the streams of another one have done to the
+ * registers of the core, also if both have the same address space.
+ */
+static void take_over_locked(struct npu_core *core, const struct npu_ctx *ctx)
+{
+	lockdep_assert_held(&core->npu->sched.lock);
+
+	if (core->owner == ctx->fence_context)
+		return;
+	core->owner = ctx->fence_context;
+	core->npu->ip->ops->forget(core);
+}
+
 /* Runs the next task of the job that has the core, or the next tasks. */
 static void kick_locked(struct npu_core *core)
 {
@@ -194,8 +208,10 @@ static void kick_locked(struct npu_core *core)
 
 	lockdep_assert_held(&core->npu->sched.lock);
 
-	if (!core->started)
+	if (!core->started) {
+		take_over_locked(core, job->ctx);
 		npu_job_begin_locked(job, core);
+	}
 	core->started = true;
 	core->first = job->cur;
 	core->count = job->linked ? npu_job_part_locked(job) : 1;
@@ -363,7 +379,9 @@ bool npu_core_event_locked(struct npu_core *core, bool lost)
 	if (!job || core->fault.error)
 		return true;
 
-	if (events & NPU_EVENT_ERROR) {
+	if (events & NPU_EVENT_STREAM) {
+		npu_fault_stream_locked(core);
+	} else if (events & NPU_EVENT_ERROR) {
 		npu_fault_raise_locked(core, -EIO);
 	} else if (events & NPU_EVENT_DONE) {
 		job->cur = core->first + core->count;

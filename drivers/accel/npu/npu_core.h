@@ -143,6 +143,9 @@ struct npu_core {
 	/** @count: how many tasks it was given: one, or a linked list */
 	u32 count;
 
+	/** @owner: &npu_ctx.fence_context of the last job that has started */
+	u64 owner;
+
 	/** @progress: when the hardware last took or finished a task, jiffies */
 	unsigned long progress;
 

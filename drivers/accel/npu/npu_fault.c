@@ -4,6 +4,7 @@
 #include <linux/iommu.h>
 #include <linux/jiffies.h>
 #include <linux/pm_runtime.h>
+#include <linux/string_choices.h>
 #include <linux/timekeeping.h>
 
 #include <drm/drm_print.h>
@@ -22,9 +23,10 @@
 /**
  * DOC: Faults and recovery
  *
- * Three things tell that a job went wrong: its core reports an error, the IOMMU
- * reports an access that its VM does not allow, or there is no progress. The
- * first two come as interrupts, the third from a watchdog that looks at the
+ * Three things tell that a job went wrong: its core reports an error (or does
+ * what it would do only after a command stream has changed registers that are
+ * the kernel's), the IOMMU reports an access that its VM does not allow, or there
+ * is no progress. The first two come as interrupts, the third from a watchdog that looks at the
  * time of the last task that was started or ended; a job that waits for a core
  * or for its dependencies cannot be hung. The tasks of a linked list end without
  * an interrupt, so the watchdog counts them, and its time begins anew when there
@@ -80,6 +82,20 @@ void npu_fault_raise_locked(struct npu_core *core, int error)
 	core->fault.error = error;
 	trace_npu_fault(core, core->started ? npu_core_job_locked(core) : NULL);
 	queue_work(core->wq, &core->recover_work);
+}
+
+/**
+ * npu_fault_stream_locked() - a command stream has changed what is the kernel's
+ * @core: the core that works on it
+ */
+void npu_fault_stream_locked(struct npu_core *core)
+{
+	lockdep_assert_held(&core->npu->sched.lock);
+
+	if (core->fault.error)
+		return;
+	core->fault.flags = DRM_NPU_FAULT_STREAM;
+	npu_fault_raise_locked(core, -EIO);
 }
 
 static struct npu_core *find_core(struct npu_device *npu, struct device *iommu)
@@ -173,6 +189,8 @@ void npu_fault_watchdog_work(struct work_struct *work)
 
 		if (time_before(jiffies, limit_locked(core)))
 			npu_fault_watch_locked(core);
+		else if (core->npu->ip->ops->tampered(core))
+			npu_fault_stream_locked(core);
 		else if (npu_core_event_locked(core, true))
 			dev_warn_ratelimited(core->dev, "interrupt was lost\n");
 		else if (npu_core_progress_locked(core))
@@ -248,7 +266,7 @@ static void report(struct npu_core *core, const struct npu_recovery *rec)
 	case -EFAULT:
 		dev_warn_ratelimited(core->dev, "client %llu, task %u: cannot %s %#llx\n",
 				     client, task,
-				     fault->flags & DRM_NPU_FAULT_WRITE ? "write" : "read",
+				     str_write_read(fault->flags & DRM_NPU_FAULT_WRITE),
 				     fault->va);
 		break;
 	case -ETIME:
@@ -256,8 +274,10 @@ static void report(struct npu_core *core, const struct npu_recovery *rec)
 				     client, task);
 		break;
 	default:
-		dev_warn_ratelimited(core->dev, "client %llu, task %u: error %d\n",
-				     client, task, fault->error);
+		dev_warn_ratelimited(core->dev, "client %llu, task %u: error %d%s\n",
+				     client, task, fault->error,
+				     fault->flags & DRM_NPU_FAULT_STREAM ?
+				     ", by its stream" : "");
 	}
 }
 

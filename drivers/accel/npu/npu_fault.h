@@ -10,6 +10,7 @@ struct npu_core;
 struct work_struct;
 
 void npu_fault_raise_locked(struct npu_core *core, int error);
+void npu_fault_stream_locked(struct npu_core *core);
 int npu_fault_iommu(struct iommu_domain *domain, struct device *dev,
 		    unsigned long va, int flags, void *token);
 void npu_fault_recover_work(struct work_struct *work);

@@ -12,6 +12,8 @@ struct npu_task;
 #define NPU_EVENT_RAISED	BIT(0)
 /** define NPU_EVENT_DONE - the tasks have ended */
 #define NPU_EVENT_DONE		BIT(1)
+/** define NPU_EVENT_STREAM - a command stream has changed what is the kernel's */
+#define NPU_EVENT_STREAM	BIT(3)
 /** define NPU_EVENT_ERROR - the hardware reports that the task failed */
 #define NPU_EVENT_ERROR		BIT(2)
 
@@ -61,6 +63,19 @@ struct npu_ip_ops {
 	 * command stream names the second, and so on.
 	 */
 	void (*start)(struct npu_core *core, const struct npu_task *task, u32 count);
+
+	/**
+	 * @forget: take nothing that @start relies on for granted any more; the
+	 * core is idle. Called with interrupts off.
+	 */
+	void (*forget)(struct npu_core *core);
+
+	/**
+	 * @tampered: has a command stream changed registers that are the
+	 * kernel's? For a core that works on a task, and that has made no
+	 * progress. Called with interrupts off.
+	 */
+	bool (*tampered)(struct npu_core *core);
 
 	/**
 	 * @finished: how many tasks has it finished since @start? Only if that

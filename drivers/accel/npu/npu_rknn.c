@@ -32,8 +32,13 @@
  * to run. It counts those it has finished.
  *
  * Streams can write any register, those of the PC included. The interrupt
- * handler therefore takes nothing for granted: what it finds raised, it clears,
- * and when that was not what it had enabled, it enables the right thing again.
+ * handler therefore takes nothing for granted: what it finds raised, it clears.
+ * Something that was not enabled can only be raised if a stream has changed the
+ * mask; the handler gets to know that from the one register it reads anyway.
+ * Whether a task that does not end has changed one of the others, the watchdog
+ * finds out when it has nothing better to do. What a stream has changed for the
+ * tasks behind it is the business of its own context: with the first task of
+ * another one, everything is set up again.
  */
 
 /* Bytes the PC fetches at a time */
@@ -105,8 +110,10 @@ static int rknn_bind(struct npu_core *core)
 }
 
 /* The next task gets everything set up again. */
-static void rknn_forget(struct rknn_regs *regs)
+static void rknn_forget(struct npu_core *core)
 {
+	struct rknn_regs *regs = core->regs;
+
 	regs->ready = false;
 	regs->mask = 0;
 	regs->count = 0;
@@ -119,7 +126,7 @@ static void rknn_init(struct npu_core *core)
 	/* Out of reset every source is enabled. */
 	writel_relaxed(0, regs->pc + PC_INT_MASK);
 	writel_relaxed(PC_INT_ALL, regs->pc + PC_INT_CLEAR);
-	rknn_forget(regs);
+	rknn_forget(core);
 }
 
 static u32 rknn_version(struct npu_core *core)
@@ -212,6 +219,25 @@ static void rknn_start(struct npu_core *core, const struct npu_task *task, u32 c
 	writel(PC_OPERATION_ENABLE_OP_EN, regs->pc + PC_OPERATION_ENABLE);
 }
 
+/*
+ * Looks at registers that can be read back according to the manual. Those that
+ * are set at every start are left out: a link to the next stream changes them.
+ */
+static bool rknn_tampered(struct npu_core *core)
+{
+	const u32 pointer = UNIT_S_POINTER_POINTER_PP_EN |
+			    UNIT_S_POINTER_EXECUTER_PP_EN |
+			    UNIT_S_POINTER_POINTER_PP_MODE;
+	struct rknn_regs *regs = core->regs;
+	u32 con = readl(regs->pc + PC_TASK_CON);
+
+	return (readl(regs->pc + PC_INT_MASK) & PC_INT_ALL) != regs->mask ||
+	       FIELD_GET(PC_TASK_CON_NUMBER, con) != regs->count ||
+	       readl(regs->pc + PC_TASK_DMA_BASE_ADDR) ||
+	       (~readl(regs->cna + UNIT_S_POINTER) & pointer) ||
+	       (~readl(regs->core + UNIT_S_POINTER) & pointer);
+}
+
 static u32 rknn_finished(struct npu_core *core)
 {
 	struct rknn_regs *regs = core->regs;
@@ -231,14 +257,11 @@ static u32 rknn_irq(struct npu_core *core, const struct npu_task *task, bool los
 	if (!raised)
 		return 0;
 
-	/* Or did a stream change what the next task relies on? */
-	if (lost)
-		rknn_forget(regs);
-
-	/* A stream has changed the mask. */
+	/* What is not enabled does not come, unless a stream has changed that. */
 	if (raised & ~expected) {
 		writel_relaxed(expected, regs->pc + PC_INT_MASK);
 		regs->mask = expected;
+		events |= NPU_EVENT_STREAM;
 	}
 
 	if (raised & expected & RKNN_ERRORS)
@@ -416,6 +439,8 @@ static const struct npu_ip_ops rknn_ops = {
 	.version = rknn_version,
 	.verify = rknn_verify,
 	.start = rknn_start,
+	.forget = rknn_forget,
+	.tampered = rknn_tampered,
 	.finished = rknn_finished,
 	.irq = rknn_irq,
 	.dump = rknn_dump,

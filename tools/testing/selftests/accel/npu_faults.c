@@ -484,38 +484,115 @@ TEST_F(faults, a_bare_enable_word_runs_nobodys_program)
 	npu_env_close(&other);
 }
 
-/*
- * Unmasked sources of a shared level interrupt must not lock the line. Whether
- * such a stream works is the hardware's business.
- */
-TEST_F(faults, a_stream_that_unmasks_interrupts_does_no_harm)
+/* A stream that first writes one register, whoever that belongs to */
+static int tampering_work(struct npu_env *e, struct npu_work *w, uint16_t unit,
+			  uint32_t reg, uint32_t value)
 {
-	struct npu_work w;
-	int i, ret;
+	int ret = npu_work_small(e, w, 21);
 
-	ASSERT_EQ(0, npu_work_small(&self->e, &w, 21));
-	memmove(w.stream.words + 2, w.stream.words, w.stream.count * 8);
-	w.stream.words[0] = (uint64_t)RKNN_PC << 48 | 0x1ffffull << 16 |
-			    RKNN_PC_INT_MASK;
-	w.stream.words[1] = 0;
-	w.stream.count += 2;
-	ASSERT_EQ(0, npu_work_stream(&self->e, &w));
-	for (i = 0; i < 3; i++) {
-		ret = npu_work_run_everywhere(&self->e, &w);
-		EXPECT_TRUE(ret == 0 || ret == -ETIME);
-		EXPECT_EQ(0, npu_work_run_everywhere(&self->e, &self->w));
+	if (ret)
+		return ret;
+	memmove(w->stream.words + 2, w->stream.words, w->stream.count * 8);
+	w->stream.words[0] = (uint64_t)unit << 48 | (uint64_t)value << 16 | reg;
+	w->stream.words[1] = 0;
+	w->stream.count += 2;
+	return npu_work_stream(e, w);
+}
+
+struct tampering {
+	uint32_t reg, value;
+	int job;	/* which one fails: the first, the second, or none */
+};
+
+/*
+ * Two jobs with such a stream in one context, then one without it in another, all
+ * on one core and in one address space; what went wrong.
+ */
+static int tamper(struct npu_env *e, const struct tampering *t)
+{
+	struct drm_npu_job_result r[2];
+	struct drm_npu_ctx_query q;
+	struct npu_work bad, good;
+	uint32_t ctx, next;
+	int n, failed = 0, ret;
+
+	ret = tampering_work(e, &bad, RKNN_PC, t->reg, t->value);
+	if (!ret)
+		ret = npu_work_small(e, &good, 24);
+	if (!ret)
+		ret = ctx_with_timeout(e, 500, &ctx);
+	if (!ret)
+		ret = ctx_with_timeout(e, 0, &next);
+	for (n = 0; n < 2 && !ret && !failed; n++) {
+		ret = npu_submit_work(e->fd, ctx, &bad, 0);
+		if (!ret)
+			ret = npu_job_wait(e->fd, ctx, n + 1, DRM_NPU_JOB_ENDED,
+					   &r[n]);
+		if (!ret && r[n].error)
+			failed = n + 1;
 	}
+	if (!ret)
+		ret = npu_work_run(e, next, &good);
+	if (!ret)
+		ret = npu_ctx_query(e->fd, ctx, &q);
+	if (ret)
+		return ret;
+	if (failed != t->job)
+		return -EBADE;
+	if (failed && (r[failed - 1].error != -EIO ||
+		       r[failed - 1].fault_flags != DRM_NPU_FAULT_STREAM ||
+		       q.fault_flags != DRM_NPU_FAULT_STREAM ||
+		       q.fault_error != -EIO || q.fault_job != failed))
+		return -EPROTO;
+	npu_ctx_destroy(e->fd, ctx);
+	npu_ctx_destroy(e->fd, next);
+	npu_work_free(e, &bad);
+	npu_work_free(e, &good);
+	return 0;
+}
+
+/*
+ * Registers that are the kernel's. What a stream does to its own task shows at
+ * once, or when there is no progress, and is told as what it is. What it does to
+ * tasks that come later hits those of its own context, and nobody else's.
+ */
+TEST_F(faults, a_stream_that_changes_what_is_the_kernels_is_told_apart)
+{
+	static const struct tampering t[] = {
+		{ RKNN_PC_INT_MASK, 0x1ffff, 1 },
+		{ RKNN_PC_INT_MASK, 0x000ff, 1 },
+		{ RKNN_PC_INT_MASK, 0x00c00, 1 },
+		{ RKNN_PC_INT_MASK, 0, 1 },
+		{ RKNN_PC_INT_CLEAR, 0x1ffff, 0 },
+		{ RKNN_PC_OP_EN, 1, 0 },
+		{ RKNN_PC_OP_EN, 0, 0 },
+		{ RKNN_PC_TASK_CON, 0x5002, 2 },
+		{ RKNN_PC_TASK_CON, 0x5000, 2 },
+		{ RKNN_PC_TASK_DMA_BASE, 0x10000, 2 },
+	};
+	struct npu_env other;
+	size_t n;
+
+	ASSERT_EQ(0, npu_env_open(&other));
+	for (n = 0; n < ARRAY_SIZE(t); n++) {
+		EXPECT_EQ(0, tamper(&other, &t[n])) TH_LOG("case %zu", n);
+		EXPECT_EQ(0, npu_work_run_everywhere(&self->e, &self->w))
+			TH_LOG("case %zu: somebody else", n);
+	}
+	npu_env_close(&other);
 }
 
 TEST_F(faults, streams_that_write_the_fetcher_harm_themselves_only)
 {
-	struct { uint32_t reg, value; } s[] = {
-		{ RKNN_PC_OP_EN, 0 }, { RKNN_PC_OP_EN, 1 },
-		{ RKNN_PC_BASE, 1 }, { RKNN_PC_BASE, 0 },
-		{ RKNN_PC_BASE, 0xfffffff0 }, { RKNN_PC_AMOUNT, 0xffff },
-		{ RKNN_PC_INT_MASK, 0 }, { RKNN_PC_INT_CLEAR, 0x1ffff },
-		{ RKNN_PC_TASK_CON, 0x7fff }, { RKNN_PC_TASK_CON, 0 },
-		{ RKNN_CNA_S_POINTER, 0 }, { RKNN_CNA_S_POINTER, 0x3000000e },
+	struct { uint32_t unit, reg, value; } s[] = {
+		{ RKNN_PC, RKNN_PC_BASE, 1 },
+		{ RKNN_PC, RKNN_PC_BASE, 0 },
+		{ RKNN_PC, RKNN_PC_BASE, 0xfffffff0 },
+		{ RKNN_PC, RKNN_PC_AMOUNT, 0xffff },
+		{ RKNN_CNA, RKNN_CNA_S_POINTER, 0 },
+		{ RKNN_CNA, RKNN_CNA_S_POINTER, 0x3000000e },
+		{ RKNN_CORE, RKNN_CORE_S_POINTER, 0 },
+		{ RKNN_DPU, RKNN_DPU_S_POINTER, 0 },
 	};
 	struct npu_env other;
 	struct npu_work w;
@@ -523,12 +600,8 @@ TEST_F(faults, streams_that_write_the_fetcher_harm_themselves_only)
 
 	ASSERT_EQ(0, npu_env_open(&other));
 	for (n = 0; n < ARRAY_SIZE(s); n++) {
-		ASSERT_EQ(0, npu_work_small(&other, &w, 22));
-		w.stream.count -= 4;
-		rknn_emit(&w.stream, s[n].reg < 0x1000 ? RKNN_PC : RKNN_CNA,
-			  s[n].reg, s[n].value);
-		rknn_finish(&w.stream, RKNN_EN_CONV);
-		ASSERT_EQ(0, npu_work_stream(&other, &w));
+		ASSERT_EQ(0, tampering_work(&other, &w, s[n].unit, s[n].reg,
+					    s[n].value));
 		EXPECT_NE(-ETIMEDOUT, outcome(&other, 0, &w.task, 1))
 			TH_LOG("case %zu", n);
 		EXPECT_EQ(0, npu_work_run_everywhere(&self->e, &self->w))
