@@ -23,6 +23,12 @@ check:
 bench:
 	@scripts/bench
 
+## make timeline   what the cores did during make run, as a picture and for Perfetto;
+##                 or during COMMAND='...' on the board
+timeline:
+	@MODEL='$(MODEL)' IMAGE='$(IMAGE)' LABELS='$(LABELS)' \
+		scripts/timeline $(if $(COMMAND),-- '$(subst ','\'',$(COMMAND))')
+
 ## make shell      a shell on the emulated board, with npu.ko loaded
 shell:
 	@scripts/guest
@@ -48,4 +54,4 @@ lint:
 docs:
 	@scripts/docs
 
-.PHONY: help run check bench shell modules selftest kunit lint docs
+.PHONY: help run check bench timeline shell modules selftest kunit lint docs
