@@ -501,16 +501,17 @@ static int tampering_work(struct npu_env *e, struct npu_work *w, uint16_t unit,
 
 struct tampering {
 	uint32_t reg, value;
-	int job;	/* which one fails: the first, the second, or none */
+	int job;	/* which one of three in a context fails, or zero */
 };
 
 /*
- * Two jobs with such a stream in one context, then one without it in another, all
- * on one core and in one address space; what went wrong.
+ * Jobs with such a stream in one context, and between the first two and at the end
+ * one without it in another, all on one core and in one address space; what went
+ * wrong.
  */
 static int tamper(struct npu_env *e, const struct tampering *t)
 {
-	struct drm_npu_job_result r[2];
+	struct drm_npu_job_result r[3];
 	struct drm_npu_ctx_query q;
 	struct npu_work bad, good;
 	uint32_t ctx, next;
@@ -523,13 +524,15 @@ static int tamper(struct npu_env *e, const struct tampering *t)
 		ret = ctx_with_timeout(e, 500, &ctx);
 	if (!ret)
 		ret = ctx_with_timeout(e, 0, &next);
-	for (n = 0; n < 2 && !ret && !failed; n++) {
+	for (n = 0; n < 3 && !ret && !failed; n++) {
 		ret = npu_submit_work(e->fd, ctx, &bad, 0);
 		if (!ret)
 			ret = npu_job_wait(e->fd, ctx, n + 1, DRM_NPU_JOB_ENDED,
 					   &r[n]);
 		if (!ret && r[n].error)
 			failed = n + 1;
+		if (!ret && !n)
+			ret = npu_work_run(e, next, &good);
 	}
 	if (!ret)
 		ret = npu_work_run(e, next, &good);
@@ -566,9 +569,9 @@ TEST_F(faults, a_stream_that_changes_what_is_the_kernels_is_told_apart)
 		{ RKNN_PC_INT_CLEAR, 0x1ffff, 0 },
 		{ RKNN_PC_OP_EN, 1, 0 },
 		{ RKNN_PC_OP_EN, 0, 0 },
-		{ RKNN_PC_TASK_CON, 0x5002, 2 },
-		{ RKNN_PC_TASK_CON, 0x5000, 2 },
-		{ RKNN_PC_TASK_DMA_BASE, 0x10000, 2 },
+		{ RKNN_PC_TASK_CON, 0x5002, 3 },
+		{ RKNN_PC_TASK_CON, 0x5000, 3 },
+		{ RKNN_PC_TASK_DMA_BASE, 0x10000, 3 },
 	};
 	struct npu_env other;
 	size_t n;
