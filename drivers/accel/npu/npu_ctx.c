@@ -84,7 +84,6 @@ static void npu_ctx_release_work(struct work_struct *work)
 	npu_results_fini(&ctx->results);
 	mutex_destroy(&ctx->submit_lock);
 	kfree_rcu(ctx, rcu);
-	atomic_dec(&npu->num_ctxs);
 	drm_dev_put(&npu->drm);
 
 	if (atomic_dec_and_test(&npu_ctx_count))
@@ -95,6 +94,7 @@ static void npu_ctx_release(struct kref *ref)
 {
 	struct npu_ctx *ctx = container_of(ref, struct npu_ctx, ref);
 
+	atomic_dec(&ctx->npu->num_ctxs);
 	queue_work(npu_ctx_wq, &ctx->release_work);
 }
 

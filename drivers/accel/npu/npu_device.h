@@ -65,7 +65,7 @@ struct npu_device {
 	/** @sched: which job runs where */
 	struct npu_sched sched;
 
-	/** @num_ctxs: contexts there are, in all files */
+	/** @num_ctxs: contexts of all files that have jobs or may get some */
 	atomic_t num_ctxs;
 
 	/** @clock: how many cycles that is */
