@@ -47,6 +47,9 @@
 #define LONG_TASK	768	/* 100 us */
 #define KERNEL		1024u
 
+/* How long to wait until the kernel has cleaned up */
+#define SETTLE_US	30000
+
 #define PAGE		4096u
 #define BIG_BUFFER	(64u << 20)
 
@@ -54,18 +57,20 @@ enum driver { NPU, ROCKET };
 
 static enum driver driver;
 
-/* An open file; with npu, one with one address space */
-struct client {
-	int fd;
-	struct npu_device *dev;
-	uint32_t vm;
-};
-
 struct buffer {
 	uint32_t handle;
 	uint64_t va;
 	uint64_t size;
 	void *map;
+};
+
+/* An open file with its buffers; with npu, one with one address space */
+struct client {
+	int fd;
+	struct npu_device *dev;
+	uint32_t vm;
+	struct buffer buffers[MAX_BUFFERS + 8];
+	uint32_t count;
 };
 
 /* Jobs that run in their order. Rocket has one of them for a file. */
@@ -215,14 +220,20 @@ static void client_open(struct client *c)
 	c->fd = npu_fd(c->dev);
 }
 
-/* Rocket has the kernel warn when jobs that are done are not yet freed. */
+/*
+ * A file is open as long as it is mapped. What it had is given back behind its back;
+ * and with rocket the kernel warns if its jobs are done but not freed yet.
+ */
 static void client_close(struct client *c)
 {
-	sleep_us(1000);
+	sleep_us(SETTLE_US);
+	for (uint32_t i = 0; i < c->count; i++)
+		munmap(c->buffers[i].map, c->buffers[i].size);
 	if (c->dev)
 		npu_close(c->dev);
 	else
 		close(c->fd);
+	sleep_us(SETTLE_US);
 }
 
 static void rocket_buffer(struct client *c, uint64_t size, struct buffer *b)
@@ -244,35 +255,18 @@ static void buffer_new(struct client *c, uint64_t size, struct buffer *b)
 {
 	struct npu_bo bo;
 
+	if (c->count == sizeof(c->buffers) / sizeof(c->buffers[0]))
+		die("too many buffers");
 	b->size = size;
 	if (driver == ROCKET) {
 		rocket_buffer(c, size, b);
-		return;
+	} else {
+		check(npu_bo_create_mapped(c->dev, size, 0, c->vm, &bo), "buffer");
+		b->handle = bo.handle;
+		b->va = bo.va;
+		b->map = bo.map;
 	}
-	check(npu_bo_create_mapped(c->dev, size, 0, c->vm, &bo), "buffer");
-	b->handle = bo.handle;
-	b->va = bo.va;
-	b->map = bo.map;
-}
-
-static void buffer_free(struct client *c, struct buffer *b)
-{
-	struct npu_bo bo = {
-		.handle = b->handle,
-		.vm = c->vm,
-		.size = b->size,
-		.va = b->va,
-		.map = b->map,
-	};
-	struct drm_gem_close args = { .handle = b->handle };
-
-	if (driver == NPU) {
-		npu_bo_destroy(c->dev, &bo);
-		return;
-	}
-	munmap(b->map, b->size);
-	if (ioctl(c->fd, DRM_IOCTL_GEM_CLOSE, &args))
-		die("GEM_CLOSE");
+	c->buffers[c->count++] = *b;
 }
 
 /* What the CPU wrote goes to the device: the whole buffer. */
@@ -355,6 +349,8 @@ static void work_new(struct client *c, uint32_t kernels, struct work *w)
 	op.out_va = op.weight_va + kernels * KERNEL;
 	op.bias_va = op.out_va + PAGE;
 	rknn_conv_cmd(&s, &op);
+	/* It names itself as the next one, which counts in linked jobs only. */
+	rknn_link(&s, w->cmd.va, s.count * sizeof(s.words[0]));
 	buffer_flush(c, &w->data);
 	write_stream(c, w, &s);
 }
@@ -367,12 +363,6 @@ static void work_hang(struct client *c, struct work *w)
 	buffer_new(c, PAGE, &w->cmd);
 	buffer_new(c, PAGE, &w->data);
 	write_stream(c, w, &s);
-}
-
-static void work_free(struct client *c, struct work *w)
-{
-	buffer_free(c, &w->cmd);
-	buffer_free(c, &w->data);
 }
 
 /* A submit of one or more equal jobs, ready to be called again and again */
@@ -463,6 +453,13 @@ static void submit_signal(struct submit *s, struct queue *q)
 	s->jobs.npu[0].syncs = npu_array(&s->sync, 1, sizeof(s->sync));
 }
 
+/* The hardware goes from task to task by itself; rocket's never does. */
+static void submit_link(struct submit *s)
+{
+	if (driver == NPU)
+		s->jobs.npu[0].flags = DRM_NPU_JOB_LINKED;
+}
+
 static void submit(struct queue *q, struct submit *s)
 {
 	if (ioctl(q->client->fd, s->request, &s->args))
@@ -528,7 +525,7 @@ static void bench_submit(uint32_t buffers, bool signal)
  * same kind before. The tasks are so long that the CPU has nothing to do when
  * they end.
  */
-static void bench_run(const char *name, uint32_t jobs, uint32_t tasks)
+static void bench_run(const char *name, uint32_t jobs, uint32_t tasks, bool linked)
 {
 	struct submit *s, *one;
 	struct client c;
@@ -540,6 +537,8 @@ static void bench_run(const char *name, uint32_t jobs, uint32_t tasks)
 	work_new(&c, LONG_TASK, &w);
 	one = submit_new(&q, &w, 1, 1);
 	s = submit_new(&q, &w, tasks, jobs);
+	if (linked)
+		submit_link(s);
 	submit(&q, one);
 	buffer_wait(&c, &w.data);
 
@@ -551,6 +550,37 @@ static void bench_run(const char *name, uint32_t jobs, uint32_t tasks)
 	free(one);
 	free(s);
 	client_close(&c);
+}
+
+/*
+ * The same jobs, but half of them another client's: the core is given to somebody
+ * else now and then. When that happens is seen from the IOMMU.
+ */
+static void bench_clients(void)
+{
+	enum { CLIENTS = 2, JOBS = 64 };
+	struct client c[CLIENTS];
+	struct submit *s[CLIENTS];
+	struct queue q[CLIENTS];
+	struct work w[CLIENTS];
+
+	for (int i = 0; i < CLIENTS; i++) {
+		client_open(&c[i]);
+		queue_open(&c[i], DRM_NPU_CLASS_BALANCED, 1, &q[i]);
+		work_new(&c[i], LONG_TASK, &w[i]);
+		s[i] = submit_new(&q[i], &w[i], 1, JOBS);
+	}
+	mark_begin();
+	for (int i = 0; i < CLIENTS; i++)
+		submit(&q[i], s[i]);
+	for (int i = 0; i < CLIENTS; i++)
+		buffer_wait(&c[i], &w[i].data);
+	mark_end();
+	section("clients jobs=%u", CLIENTS * JOBS);
+	for (int i = 0; i < CLIENTS; i++) {
+		free(s[i]);
+		client_close(&c[i]);
+	}
 }
 
 /* Jobs of @queues contexts of one file; rocket's file has but one. */
@@ -593,7 +623,7 @@ enum { DEPTH = 4, TASKS = 10 };
 struct feeder {
 	struct client client;
 	struct queue queue;
-	struct work work;
+	struct work work[DEPTH];
 	struct buffer out[DEPTH];
 	struct submit *submit[DEPTH];
 	pthread_t thread;
@@ -627,16 +657,17 @@ static void *feed(void *arg)
 
 static void feeder_open(struct feeder *f)
 {
-	struct work own;
-
 	client_open(&f->client);
 	queue_open(&f->client, DRM_NPU_CLASS_THROUGHPUT, 0, &f->queue);
-	work_new(&f->client, LONG_TASK, &f->work);
+	work_new(&f->client, LONG_TASK, &f->work[0]);
 	for (int i = 0; i < DEPTH; i++) {
+		struct work *w = &f->work[i];
+
+		*w = f->work[0];
 		buffer_new(&f->client, PAGE, &f->out[i]);
-		own = f->work;
-		own.handles[own.count++] = f->out[i].handle;
-		f->submit[i] = submit_new(&f->queue, &own, TASKS, 1);
+		w->handles[2] = f->out[i].handle;
+		w->count = 3;
+		f->submit[i] = submit_new(&f->queue, w, TASKS, 1);
 		if (driver == NPU)
 			submit_signal(f->submit[i], &f->queue);
 	}
@@ -773,7 +804,6 @@ static void bench_hang(void)
 		client_close(&c[i]);
 	}
 	free(innocent);
-	work_free(&mine, &my_work);
 	client_close(&mine);
 }
 
@@ -793,8 +823,10 @@ int main(int argc, char **argv)
 		bench_submit(buffers[i], false);
 	if (driver == NPU)
 		bench_submit(2, true);
-	bench_run("tasks", 1, 64);
-	bench_run("jobs", 64, 1);
+	bench_run("tasks", 1, 64, false);
+	bench_run("linked", 1, 64, true);
+	bench_run("jobs", 64, 1, false);
+	bench_clients();
 	bench_throughput(1);
 	bench_throughput(3);
 	bench_latency();
