@@ -31,11 +31,11 @@
  * When the command streams of a job are linked, the hardware goes from one task
  * to the next, and nobody can stop it in between. So the job runs as a whole only
  * while its context is the only one there is. Otherwise it is run in parts that
- * take about &NPU_PART_NS each, as far as that can be told from the tasks it has
- * run so far, and its core may be given to others in between. Starting a part
- * costs as much as starting a task, so parts need not have many tasks; that they
- * have not also bounds for how long a job can keep a core whose tasks suddenly
- * take a long time.
+ * take about &NPU_SCHED_PART_NS each, as far as that can be told from the tasks
+ * it has run so far, and its core may be given to others in between. Starting a
+ * part costs as much as starting a task, so parts need not have many tasks; that
+ * they have not also bounds for how long a job can keep a core whose tasks
+ * suddenly take a long time.
  *
  * Whoever waits for a fence may say until when it should be signalled. The DRM
  * scheduler keeps that for jobs that it has not handed over, and tells the
@@ -45,10 +45,6 @@
  * over and cannot tell a job that waits for a core from one that hangs; the
  * watchdog of the core can.
  */
-
-/* How long others wait for a job whose tasks are linked, and for how many tasks */
-#define NPU_PART_NS	NSEC_PER_MSEC
-#define NPU_PART_TASKS	32
 
 /**
  * struct npu_fence - what the hardware signals
@@ -241,9 +237,7 @@ static u32 part_of(const struct npu_job *job)
 {
 	if (atomic_read(&job->ctx->npu->num_ctxs) == 1)
 		return U32_MAX;
-	if (!job->task_ns)
-		return 1;
-	return clamp(div64_u64(NPU_PART_NS, job->task_ns), 1, NPU_PART_TASKS);
+	return npu_sched_part(job->task_ns);
 }
 
 /**

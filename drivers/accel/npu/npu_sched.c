@@ -2,6 +2,7 @@
 
 #include <linux/errno.h>
 #include <linux/lockdep.h>
+#include <linux/math64.h>
 #include <linux/minmax.h>
 
 #include <drm/npu_accel.h>
@@ -894,6 +895,19 @@ bool npu_sched_must_yield(struct npu_sched *s, unsigned int core, u64 ran, u64 n
 	return pick_aged_locked(s, core, now) || equal_goes_first(s, core, ran, now);
 }
 EXPORT_SYMBOL_IF_KUNIT(npu_sched_must_yield);
+
+/**
+ * npu_sched_part() - how many linked tasks may run before others can have a core
+ * @task_ns: how long the tasks take, or zero if that is not known
+ *
+ * Return: number of tasks, at least one.
+ */
+u32 npu_sched_part(u64 task_ns)
+{
+	return task_ns ? clamp(div64_u64(NPU_SCHED_PART_NS, task_ns), 1,
+			       NPU_SCHED_PART_TASKS) : 1;
+}
+EXPORT_SYMBOL_IF_KUNIT(npu_sched_part);
 
 static void note_time(struct npu_sched_ctx *ctx, u64 ran)
 {

@@ -29,6 +29,10 @@
 /* The same between contexts of one client, in jobs that overtake. */
 #define NPU_SCHED_AFFINITY_JOBS	8
 
+/* How long linked tasks may keep others waiting, and how many of them. */
+#define NPU_SCHED_PART_NS	NSEC_PER_MSEC
+#define NPU_SCHED_PART_TASKS	32
+
 /* A deadline counts from this long before it. */
 #define NPU_SCHED_URGENT_NS	(5 * NSEC_PER_MSEC)
 
@@ -253,6 +257,7 @@ struct npu_sched_job *npu_sched_start(struct npu_sched *s, unsigned int core,
 				      bool same_vm, u64 now);
 void npu_sched_fill(struct npu_sched *s, unsigned int core, u64 now);
 bool npu_sched_must_yield(struct npu_sched *s, unsigned int core, u64 ran, u64 now);
+u32 npu_sched_part(u64 task_ns);
 void npu_sched_yield(struct npu_sched *s, unsigned int core, u64 ran, u64 now);
 void npu_sched_done(struct npu_sched *s, unsigned int core, u64 ran, u64 now);
 void npu_sched_requeue(struct npu_sched *s, unsigned int core, bool run);
