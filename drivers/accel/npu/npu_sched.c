@@ -746,9 +746,7 @@ static struct npu_sched_job *steal_locked(struct npu_sched *s, unsigned int core
 	for (unsigned int i = 0; i < s->num_cores; i++) {
 		struct npu_sched_core *c = &s->cores[i];
 
-		/* A job that follows one of its own context stays. */
-		if (!c->next || c->next->ctx->active > 1 ||
-		    !(c->next->ctx->core_mask & BIT_ULL(core)))
+		if (!npu_sched_may_take(c->next, core))
 			continue;
 		if (victim && c->next->share->rank >= victim->next->share->rank)
 			continue;
@@ -788,6 +786,9 @@ struct npu_sched_job *npu_sched_start(struct npu_sched *s, unsigned int core,
 	if (!(s->up & BIT_ULL(core)) || c->run)
 		return NULL;
 
+	/* Somebody better may have come back since. */
+	if (c->next && best_rank_locked(s, core) < c->next->share->rank)
+		npu_sched_requeue(s, core, false);
 	if (c->next) {
 		swap(c->run, c->next);
 		c->run_aged = false;
@@ -889,9 +890,12 @@ bool npu_sched_must_yield(struct npu_sched *s, unsigned int core, u64 ran, u64 n
 	lockdep_assert_held(&s->lock);
 
 	if (!(s->up & BIT_ULL(core)) ||
-	    best_rank_locked(s, core) < c->run->share->rank ||
-	    (c->next && c->next->share->rank < c->run->share->rank))
+	    best_rank_locked(s, core) < c->run->share->rank)
 		return true;
+	for (unsigned int i = 0; i < s->num_cores; i++)
+		if (npu_sched_may_take(s->cores[i].next, core) &&
+		    s->cores[i].next->share->rank < c->run->share->rank)
+			return true;
 	return pick_aged_locked(s, core, now) || equal_goes_first(s, core, ran, now);
 }
 EXPORT_SYMBOL_IF_KUNIT(npu_sched_must_yield);

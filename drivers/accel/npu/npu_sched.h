@@ -277,6 +277,20 @@ static inline bool npu_sched_waits(const struct npu_sched_ctx *ctx)
 }
 
 /**
+ * npu_sched_may_take() - could a core run a job that was predicted for some core?
+ * @next: the job in a next slot, or NULL
+ * @core: the core
+ *
+ * Return: false when it has to follow a job of its own context where that is.
+ */
+static inline bool npu_sched_may_take(const struct npu_sched_job *next,
+				      unsigned int core)
+{
+	return next && next->ctx->active == 1 &&
+	       (next->ctx->core_mask & BIT_ULL(core));
+}
+
+/**
  * npu_sched_wanted() - is a core wanted for anything but the job that has it?
  * @s: the policy
  * @core: the core
@@ -285,8 +299,13 @@ static inline bool npu_sched_waits(const struct npu_sched_ctx *ctx)
  */
 static inline bool npu_sched_wanted(const struct npu_sched *s, unsigned int core)
 {
-	return !RB_EMPTY_ROOT(&s->cores[core].waiting.rb_root) ||
-	       s->cores[core].next || !(s->up & BIT_ULL(core));
+	if (!RB_EMPTY_ROOT(&s->cores[core].waiting.rb_root) ||
+	    !(s->up & BIT_ULL(core)))
+		return true;
+	for (unsigned int i = 0; i < s->num_cores; i++)
+		if (npu_sched_may_take(s->cores[i].next, core))
+			return true;
+	return false;
 }
 
 /**
