@@ -21,7 +21,10 @@
 #define MAX_JOBS	3
 
 /* Random workloads; each lasts 200 ms */
-#define NUM_RANDOM	1000
+#define NUM_RANDOM	2000
+
+/* Random loads whose shares and latencies are looked at; they last seconds */
+#define NUM_SHARES	20
 
 /* What a change of the address space costs, as measured on the board */
 #define SWITCH_NS	(100 * NSEC_PER_USEC)
@@ -38,6 +41,7 @@ struct sim_job {
 	enum sim_state state;
 	u64 at;
 	u32 left;
+	u64 task_ns;
 	u64 number;
 };
 
@@ -49,6 +53,7 @@ struct sim_ctx {
 	unsigned int num_jobs;
 	u32 tasks;
 	u64 task_ns;
+	bool linked;
 	u64 think_ns;
 	u64 given;
 	u64 ended;
@@ -56,8 +61,12 @@ struct sim_ctx {
 
 struct sim_core {
 	bool busy;
+	bool changed;		/* at the end of a task, just now */
+	unsigned int was_rank;	/* of the class that had it until then */
 	u64 since;
-	u64 task_end;
+	u64 part_ns;
+	u32 part;		/* tasks that run before anybody else can have it */
+	u64 part_end;
 };
 
 struct sim {
@@ -71,6 +80,7 @@ struct sim {
 	u64 seed;
 	u64 now;
 	u64 had[MAX_CLIENTS];
+	u64 longest_part;
 	unsigned int yields;
 	unsigned int changes;
 };
@@ -123,6 +133,7 @@ static void job_ready(struct sim *sim, struct sim_job *job)
 	npu_sched_job_init(&job->base, &job->ctx->base);
 	job->state = SIM_READY;
 	job->left = job->ctx->tasks;
+	job->task_ns = 0;
 	job->number = ++job->ctx->given;
 	npu_sched_ready(&sim->s, &job->base, sim->now);
 }
@@ -136,18 +147,32 @@ static void job_ended(struct kunit *test, struct sim_job *job)
 	job->at = sim->now + job->ctx->think_ns;
 }
 
+/* A core runs the next task of its job, or more of them if they are linked. */
+static void part_starts(struct sim *sim, unsigned int i, u64 at)
+{
+	struct sim_job *job = to_job(sim->s.cores[i].run);
+	struct sim_core *core = &sim->cores[i];
+
+	core->part = job->ctx->linked ? min(job->left, npu_sched_part(job->task_ns)) : 1;
+	core->part_ns = core->part * job->ctx->task_ns;
+	core->part_end = at + core->part_ns;
+	sim->longest_part = max(sim->longest_part, core->part_ns);
+}
+
 /* The job that was given to a core starts there. */
 static void core_starts(struct sim *sim, unsigned int i)
 {
 	struct npu_sched_core *core = &sim->s.cores[i];
 	struct sim_job *job = to_job(core->run);
+	u64 at = sim->now;
 
-	sim->cores[i].busy = true;
-	sim->cores[i].since = sim->now;
-	sim->cores[i].task_end = sim->now + job->ctx->task_ns;
+	/* A change of the address space is not on anybody's account. */
 	if (core->vm != job->ctx->base.vm)
-		sim->cores[i].task_end += SWITCH_NS;
+		at += SWITCH_NS;
 	core->vm = job->ctx->base.vm;
+	sim->cores[i].busy = true;
+	sim->cores[i].since = at;
+	part_starts(sim, i, at);
 }
 
 static void schedule_all(struct sim *sim)
@@ -160,15 +185,20 @@ static void schedule_all(struct sim *sim)
 		npu_sched_fill(&sim->s, i, sim->now);
 }
 
-static void task_ends(struct kunit *test, unsigned int i)
+static void part_ends(struct kunit *test, unsigned int i)
 {
 	struct sim *sim = test->priv;
 	struct sim_core *core = &sim->cores[i];
 	struct sim_job *job = to_job(sim->s.cores[i].run);
 	u64 ran = sim->now - core->since;
 
-	if (--job->left && !npu_sched_must_yield(&sim->s, i, ran, sim->now)) {
-		core->task_end = sim->now + job->ctx->task_ns;
+	job->left -= core->part;
+	job->task_ns = job->ctx->task_ns;
+	core->changed = true;
+	core->was_rank = sim->s.cores[i].run->share->rank;
+	if (job->left && !(npu_sched_wanted(&sim->s, i) &&
+			   npu_sched_must_yield(&sim->s, i, ran, sim->now))) {
+		part_starts(sim, i, sim->now);
 		return;
 	}
 	core->busy = false;
@@ -179,6 +209,34 @@ static void task_ends(struct kunit *test, unsigned int i)
 	} else {
 		npu_sched_done(&sim->s, i, ran, sim->now);
 		job_ended(test, job);
+	}
+}
+
+/*
+ * At the end of a task nobody gets a core, or keeps it, for whom somebody of a
+ * better class has to wait; unless it is for its age, and not after somebody else
+ * for whom the better class had to wait.
+ */
+static void check_classes(struct kunit *test)
+{
+	struct sim *sim = test->priv;
+
+	for (unsigned int i = 0; i < NUM_CORES; i++) {
+		struct npu_sched_core *core = &sim->s.cores[i];
+		struct sim_core *c = &sim->cores[i];
+
+		if (!c->changed)
+			continue;
+		c->changed = false;
+		for (unsigned int j = 0; j < sim->num_ctxs && core->run; j++) {
+			struct npu_sched_ctx *ctx = &sim->ctxs[j].base;
+
+			if (!npu_sched_waits(ctx) || ctx->since == sim->now ||
+			    !(ctx->core_mask & BIT(i)) ||
+			    ctx->rank >= core->run->share->rank)
+				continue;
+			KUNIT_EXPECT_TRUE(test, core->run_aged && c->was_rank <= ctx->rank);
+		}
 	}
 }
 
@@ -201,6 +259,7 @@ static void check_promises(struct kunit *test)
 			KUNIT_EXPECT_FALSE(test, !sim->cores[j].busy &&
 					   (ctx->core_mask & BIT(j)));
 	}
+	check_classes(test);
 }
 
 /* When something happens next; everything that happens then is done. */
@@ -211,7 +270,7 @@ static void step(struct kunit *test)
 
 	for (unsigned int i = 0; i < NUM_CORES; i++)
 		if (sim->cores[i].busy)
-			next = min(next, sim->cores[i].task_end);
+			next = min(next, sim->cores[i].part_end);
 	for (unsigned int i = 0; i < sim->num_ctxs; i++)
 		for (unsigned int j = 0; j < sim->ctxs[i].num_jobs; j++)
 			if (sim->ctxs[i].jobs[j].state == SIM_THINKS)
@@ -219,8 +278,8 @@ static void step(struct kunit *test)
 	sim->now = next;
 
 	for (unsigned int i = 0; i < NUM_CORES; i++)
-		if (sim->cores[i].busy && sim->cores[i].task_end == next)
-			task_ends(test, i);
+		if (sim->cores[i].busy && sim->cores[i].part_end == next)
+			part_ends(test, i);
 	for (unsigned int i = 0; i < sim->num_ctxs; i++)
 		for (unsigned int j = 0; j < sim->ctxs[i].num_jobs; j++)
 			if (sim->ctxs[i].jobs[j].state == SIM_THINKS &&
@@ -285,13 +344,13 @@ static void test_shares(struct kunit *test)
 	static const unsigned int weights[] = { 1, 1, 1, 1 };
 	struct sim *sim = test->priv;
 
-	for (u64 seed = 1; seed <= 5; seed++) {
+	for (u64 seed = 1; seed <= NUM_SHARES; seed++) {
 		sim_start(sim, "shares", seed);
 		for (unsigned int i = 0; i < ARRAY_SIZE(weights); i++)
 			sim_backlog(test, i, DRM_NPU_CLASS_BALANCED, 0,
 				    (1 + random(sim, 40)) * 100 * NSEC_PER_USEC,
 				    1 + random(sim, 20));
-		simulate(test, 4 * NSEC_PER_SEC);
+		simulate(test, 4ull * NSEC_PER_SEC);
 		expect_shares(test, weights, ARRAY_SIZE(weights));
 	}
 }
@@ -301,13 +360,13 @@ static void test_weights(struct kunit *test)
 	static const unsigned int weights[] = { 1, 4, 16 };
 	struct sim *sim = test->priv;
 
-	for (u64 seed = 1; seed <= 5; seed++) {
+	for (u64 seed = 1; seed <= NUM_SHARES; seed++) {
 		sim_start(sim, "weights", seed);
 		for (int i = 0; i < 3; i++)
 			sim_backlog(test, i, DRM_NPU_CLASS_BALANCED, i - 1,
 				    (1 + random(sim, 10)) * 100 * NSEC_PER_USEC,
 				    1 + random(sim, 20));
-		simulate(test, 8 * NSEC_PER_SEC);
+		simulate(test, 8ull * NSEC_PER_SEC);
 		expect_shares(test, weights, ARRAY_SIZE(weights));
 	}
 }
@@ -330,41 +389,68 @@ static void test_comeback(struct kunit *test)
 	expect_shares(test, weights, ARRAY_SIZE(weights));
 }
 
-/* A latency job waits for one task of others, however full the queues are. */
-static void test_latency(struct kunit *test)
+/* Others that fill the queues, with jobs of many tasks, some of them linked */
+static void latency_crowd(struct kunit *test, bool linked)
 {
 	struct sim *sim = test->priv;
+	u64 task;
 
-	for (u64 seed = 1; seed <= 10; seed++) {
-		u64 longest_task = 0, waited = 0;
-		struct sim_ctx *urgent;
-
-		sim_start(sim, "latency", seed);
-		for (unsigned int i = 1; i < MAX_CLIENTS; i++) {
-			u64 task = (1 + random(sim, 50)) * 100 * NSEC_PER_USEC;
-
-			sim_backlog(test, i, random(sim, 2) ? DRM_NPU_CLASS_BALANCED :
-				    DRM_NPU_CLASS_THROUGHPUT, 0, task,
-				    1 + random(sim, 100));
-			longest_task = max(longest_task, task);
-		}
-		/* Of a client of its own, or one that fills the queues, too */
-		urgent = sim_ctx(test, seed % 2, DRM_NPU_CLASS_LATENCY, 0, 7);
-		urgent->num_jobs = 1;
-		urgent->think_ns = (1 + random(sim, 9)) * NSEC_PER_MSEC;
-
-		while (sim->now < 500 * NSEC_PER_MSEC) {
-			guard(spinlock_irq)(&sim->s.lock);
-
-			step(test);
-			if (npu_sched_waits(&urgent->base))
-				waited = max(waited, sim->now - urgent->base.since);
-			schedule_all(sim);
-			check_promises(test);
-		}
-		KUNIT_EXPECT_GT(test, urgent->ended, 10);
-		KUNIT_EXPECT_LE(test, waited, longest_task + SWITCH_NS);
+	for (unsigned int i = 1; i < MAX_CLIENTS; i++) {
+		task = (1 + random(sim, 50)) * 100 * NSEC_PER_USEC;
+		/* So many of them are linked that they take about as long. */
+		if (linked)
+			task = div_u64(task, 1 + random(sim, 50));
+		sim_backlog(test, i, random(sim, 2) ? DRM_NPU_CLASS_BALANCED :
+			    DRM_NPU_CLASS_THROUGHPUT, 0, task, 1 + random(sim, 500));
 	}
+	for (unsigned int i = 0; i < sim->num_ctxs; i++)
+		sim->ctxs[i].linked = linked && random(sim, 2);
+}
+
+/*
+ * A latency job waits for one task of others, or for one part of their linked
+ * ones, however full the queues are.
+ */
+static void expect_latency(struct kunit *test, u64 seed, bool linked)
+{
+	struct sim *sim = test->priv;
+	struct sim_ctx *urgent;
+	u64 waited = 0;
+
+	sim_start(sim, "latency", seed);
+	latency_crowd(test, linked);
+	/* Of a client of its own, or one that fills the queues, too */
+	urgent = sim_ctx(test, seed % 2, DRM_NPU_CLASS_LATENCY, 0, 7);
+	urgent->num_jobs = 1;
+	urgent->think_ns = (1 + random(sim, 9)) * NSEC_PER_MSEC +
+			   random(sim, NSEC_PER_MSEC);
+
+	while (sim->now < 500 * NSEC_PER_MSEC) {
+		guard(spinlock_irq)(&sim->s.lock);
+
+		step(test);
+		if (npu_sched_waits(&urgent->base))
+			waited = max(waited, sim->now - urgent->base.since);
+		schedule_all(sim);
+		check_promises(test);
+	}
+	KUNIT_EXPECT_GT(test, urgent->ended, 10);
+	KUNIT_EXPECT_LE(test, waited, sim->longest_part + SWITCH_NS);
+	if (linked)
+		KUNIT_EXPECT_LE(test, sim->longest_part,
+				max(NPU_SCHED_PART_NS, MAX_TASK_NS));
+}
+
+static void test_latency(struct kunit *test)
+{
+	for (u64 seed = 1; seed <= NUM_SHARES; seed++)
+		expect_latency(test, seed, false);
+}
+
+static void test_latency_linked(struct kunit *test)
+{
+	for (u64 seed = 1; seed <= NUM_SHARES; seed++)
+		expect_latency(test, seed, true);
 }
 
 /* The lowest class gets its turn behind two that never rest. */
@@ -444,6 +530,7 @@ static void random_ctx(struct kunit *test, unsigned int clients)
 	ctx->num_jobs = 1 + random(sim, MAX_JOBS);
 	ctx->tasks = 1 + random(sim, random(sim, 4) ? 4 : 200);
 	ctx->task_ns = (1 + random(sim, 50)) * 100 * NSEC_PER_USEC;
+	ctx->linked = !random(sim, 4);
 	if (random(sim, 2))
 		ctx->think_ns = random(sim, 20) * NSEC_PER_MSEC;
 }
@@ -503,10 +590,11 @@ static void test_random(struct kunit *test)
 }
 
 static struct kunit_case npu_sched_sim_cases[] = {
-	KUNIT_CASE(test_shares),
+	KUNIT_CASE_SLOW(test_shares),
 	KUNIT_CASE_SLOW(test_weights),
 	KUNIT_CASE(test_comeback),
 	KUNIT_CASE(test_latency),
+	KUNIT_CASE_SLOW(test_latency_linked),
 	KUNIT_CASE(test_ageing),
 	KUNIT_CASE(test_few_switches),
 	KUNIT_CASE(test_deadlines),
