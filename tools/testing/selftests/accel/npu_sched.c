@@ -793,6 +793,10 @@ static int rush_run(struct npu_env *e, struct rush *d, enum rush_how how, uint64
 		return -EAGAIN;
 	if (d->r[FIRST].start_ns < said || d->r[SECOND].start_ns < said)
 		return -EAGAIN;
+	/* Who is in a hurry does not wait for the long one, nor for its age. */
+	if (d->r[SECOND].start_ns < d->r[FIRST].start_ns &&
+	    !is_during(&d->r[SECOND], &d->r[LONG]))
+		return -EAGAIN;
 	return 0;
 }
 
@@ -817,10 +821,7 @@ static int rush(struct npu_env *e, enum rush_how how, int64_t ns, bool gate,
 		side *= 2;
 	} while (ret == -EAGAIN && side <= SIDE_MAX);
 
-	/* Between two tasks of the long one, and before the first */
 	*overtook = d.r[SECOND].start_ns < d.r[FIRST].start_ns;
-	if (!ret && *overtook != is_during(&d.r[SECOND], &d.r[LONG]))
-		ret = -EPROTO;
 	return ret;
 }
 
