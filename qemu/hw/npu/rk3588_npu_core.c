@@ -105,14 +105,35 @@ static float conv_float(const NpuConv *c, const uint8_t *raw, size_t at)
     return conv_bits_to_float(c, c->bits == 16 ? npu_le16(p) : npu_le32(p));
 }
 
+NPU_HOT
+static void widen_int8(int16_t *dst, const uint8_t *src, int n)
+{
+    for (int i = 0; i < n; i++) {
+        dst[i] = (int8_t)src[i];
+    }
+}
+
+/* How many channels of a pixel are whole atoms of int8, to be taken as such */
+static int conv_plain_channels(const NpuConv *c, int x)
+{
+    bool plain = c->bits == 8 && !c->packed && !c->cvt && x < c->fetch_w;
+
+    return plain ? ROUND_DOWN(c->lanes_used, NPU_ATOM) : 0;
+}
+
 /* Surfaces of atoms in memory become [y][x][c]. */
 static void conv_sort_features(NpuConv *c)
 {
     for (int y = 0; y < c->in_h; y++) {
         for (int x = 0; x < c->in_w; x++) {
             int16_t *dst = c->feat + ((size_t)y * c->in_w + x) * c->in_c;
+            int plain = conv_plain_channels(c, x);
 
-            for (int ch = 0; ch < c->in_c; ch++) {
+            for (int ch = 0; ch < plain; ch += NPU_ATOM) {
+                widen_int8(dst + ch, c->raw_feat +
+                           conv_feature_at(c, ch, y, x) / 8, NPU_ATOM);
+            }
+            for (int ch = plain; ch < c->in_c; ch++) {
                 size_t at = conv_feature_at(c, ch, y, x);
 
                 if (x >= c->fetch_w || ch >= c->lanes_used) {
@@ -124,6 +145,17 @@ static void conv_sort_features(NpuConv *c)
                 }
             }
         }
+    }
+}
+
+static void conv_sort_row(const NpuConv *c, int16_t *dst, size_t at, int n)
+{
+    if (c->bits == 8) {
+        widen_int8(dst, c->raw_weights + at / 8, n);
+        return;
+    }
+    for (int i = 0; i < n; i++) {
+        dst[i] = conv_int(c, c->raw_weights, at + (size_t)i * c->bits);
     }
 }
 
@@ -147,9 +179,8 @@ static void conv_sort_weights(NpuConv *c)
                     int16_t *dst = c->weights + (size_t)tap * c->in_c +
                         (c->depthwise ? 0 : (size_t)k * c->k_len);
 
-                    for (int ch = c0; ch < c1; ch++, at += c->bits) {
-                        dst[ch] = conv_int(c, c->raw_weights, at);
-                    }
+                    conv_sort_row(c, dst + c0, at, c1 - c0);
+                    at += (size_t)(c1 - c0) * c->bits;
                 }
             }
         }
