@@ -21,6 +21,7 @@
 #include "npu_fault.h"
 #include "npu_ip.h"
 #include "npu_job.h"
+#include "npu_scrub.h"
 #include "npu_trace.h"
 #include "npu_usage.h"
 #include "npu_vm.h"
@@ -130,23 +131,33 @@ int npu_core_attach(struct npu_core *core, struct npu_vm *vm)
 		return ret;
 
 	set_vm(core, vm);
+	core->client = vm->client;
 	return 0;
 }
 
 /*
- * One client's use of the core ends and another's begins. A command stream need
- * not write all registers, and what it leaves out keeps the value it had: with
- * the new client's address space that would be a way to run what the old one
- * has set up, or to see it. So nothing is left behind.
+ * One use of the core ends and another begins. A command stream need not write
+ * all registers, and what it leaves out keeps the value it had: with the new
+ * address space that would be a way to run what the old one has set up, or to
+ * see it. So nothing is left behind, and nothing in memory on the chip, either,
+ * when the next is another client.
  */
 static int switch_vm(struct npu_core *core, struct npu_vm *vm)
 {
+	int ret;
+
 	lockdep_assert_held(&core->lock);
 
 	if (core->vm == vm)
 		return 0;
 
 	npu_core_reset(core);
+	npu_core_attach(core, NULL);
+	if (core->client && core->client != vm->client) {
+		ret = npu_scrub_core(core);
+		if (ret)
+			return ret;
+	}
 	return npu_core_attach(core, vm);
 }
 

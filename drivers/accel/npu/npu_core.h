@@ -111,6 +111,12 @@ struct npu_core {
 	 */
 	struct npu_vm *vm;
 
+	/**
+	 * @client: whose traces are in the memory of the core, or zero.
+	 * Protected by @lock.
+	 */
+	u64 client;
+
 	/** @wq: runs @run_work, @recover_work and @watchdog one at a time */
 	struct workqueue_struct *wq;
 

@@ -25,6 +25,7 @@
 #include "npu_ip.h"
 #include "npu_job.h"
 #include "npu_place.h"
+#include "npu_scrub.h"
 #include "npu_vm.h"
 
 /**
@@ -356,7 +357,9 @@ int npu_device_core_bound(struct npu_device *npu, struct npu_core *core)
 	if (npu->registered || hweight64(npu->bound) < npu->num_cores)
 		return 0;
 
-	ret = drm_dev_register(&npu->drm, 0);
+	ret = npu_scrub_init(npu, core->dev);
+	if (!ret)
+		ret = drm_dev_register(&npu->drm, 0);
 	if (ret)
 		npu->bound &= ~BIT_ULL(core->index);
 	else

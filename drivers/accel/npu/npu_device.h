@@ -11,6 +11,7 @@
 #include "npu_place.h"
 #include "npu_reclaim.h"
 #include "npu_sched.h"
+#include "npu_scrub.h"
 #include "npu_sram.h"
 #include "npu_usage.h"
 
@@ -82,6 +83,9 @@ struct npu_device {
 
 	/** @coredump: notes of the last fault, or NULL */
 	struct npu_coredump *coredump;
+
+	/** @scrub: what cores are cleaned with; set before @registered is */
+	struct npu_scrub scrub;
 
 	/** @submit_wq: where the DRM schedulers of all contexts work */
 	struct workqueue_struct *submit_wq;

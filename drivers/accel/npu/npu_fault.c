@@ -16,6 +16,7 @@
 #include "npu_fault.h"
 #include "npu_ip.h"
 #include "npu_job.h"
+#include "npu_scrub.h"
 #include "npu_trace.h"
 #include "npu_usage.h"
 #include "npu_vm.h"
@@ -203,7 +204,8 @@ void npu_fault_watchdog_work(struct work_struct *work)
 
 /*
  * Does the core work again? Taking the old address space away is part of the
- * question, since that is when the IOMMU gets its registers written.
+ * question, since that is when the IOMMU gets its registers written. The answer
+ * that counts is the result of a task.
  */
 static int prove(struct npu_core *core, struct npu_vm *vm)
 {
@@ -217,6 +219,9 @@ static int prove(struct npu_core *core, struct npu_vm *vm)
 		return ret;
 	if (core->npu->ip->ops->version(core) != core->npu->hw_version)
 		return -EIO;
+	ret = npu_scrub_core(core);
+	if (ret)
+		return ret;
 
 	return vm ? npu_core_attach(core, vm) : 0;
 }

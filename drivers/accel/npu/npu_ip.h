@@ -103,6 +103,18 @@ struct npu_ip_ops {
 	bool (*is_link)(const void *word);
 
 	/**
+	 * @scrub: describe a task that overwrites what a reset does not clear
+	 *
+	 * Writes a command stream of at most &npu_ip.scrub_cmd_size bytes to
+	 * @cmd and completes @task, whose address is known. The task reads
+	 * &npu_ip.scrub_src_size bytes of zeros at @src_va and fills the
+	 * &npu_ip.scrub_dst_size bytes at @dst_va with @fill. It may rely on
+	 * the registers being as a reset leaves them. No core is involved.
+	 */
+	void (*scrub)(void *cmd, u32 src_va, u32 dst_va, s8 fill,
+		      struct npu_task *task);
+
+	/**
 	 * @irq: look at the interrupt, answer and clear what is raised
 	 *
 	 * @task is one of those that run, or NULL; its address need not be the
@@ -168,6 +180,15 @@ struct npu_ip {
 
 	/** @max_linked: tasks that a core can run without being started again */
 	u32 max_linked;
+
+	/** @scrub_cmd_size: memory for the command stream of a scrub */
+	u32 scrub_cmd_size;
+
+	/** @scrub_src_size: zeros that it reads */
+	u32 scrub_src_size;
+
+	/** @scrub_dst_size: what it writes */
+	u32 scrub_dst_size;
 
 	/** @num_done_units: units whose completion can end a task */
 	u32 num_done_units;

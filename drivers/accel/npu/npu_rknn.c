@@ -12,6 +12,7 @@
 #include "npu_ip.h"
 #include "npu_job.h"
 #include "npu_rknn_regs.h"
+#include "npu_rknn_scrub.h"
 
 /**
  * DOC: RKNN family
@@ -55,8 +56,8 @@ enum {
 
 /* What ends a task, by &drm_npu_task.done_unit */
 static const u32 rknn_done[] = {
-	PC_INT_DPU,
-	PC_INT_PPU,
+	[RKNN_DONE_DPU] = PC_INT_DPU,
+	[RKNN_DONE_PPU] = PC_INT_PPU,
 };
 
 #define RKNN_ERRORS	(PC_INT_DMA_READ_ERROR | PC_INT_DMA_WRITE_ERROR)
@@ -170,9 +171,7 @@ static int rknn_verify(struct npu_core *core)
 static void rknn_prepare(struct npu_core *core)
 {
 	struct rknn_regs *regs = core->regs;
-	u32 pointer = UNIT_S_POINTER_POINTER_PP_EN |
-		      UNIT_S_POINTER_EXECUTER_PP_EN |
-		      UNIT_S_POINTER_POINTER_PP_MODE |
+	u32 pointer = UNIT_S_POINTER_PINGPONG |
 		      FIELD_PREP(UNIT_S_POINTER_CORE, core->hw_index);
 
 	writel_relaxed(PC_BASE_ADDRESS_PC_SEL, regs->pc + PC_BASE_ADDRESS);
@@ -225,9 +224,7 @@ static void rknn_start(struct npu_core *core, const struct npu_task *task, u32 c
  */
 static bool rknn_tampered(struct npu_core *core)
 {
-	const u32 pointer = UNIT_S_POINTER_POINTER_PP_EN |
-			    UNIT_S_POINTER_EXECUTER_PP_EN |
-			    UNIT_S_POINTER_POINTER_PP_MODE;
+	const u32 pointer = UNIT_S_POINTER_PINGPONG;
 	struct rknn_regs *regs = core->regs;
 	u32 con = readl(regs->pc + PC_TASK_CON);
 
@@ -442,6 +439,7 @@ static const struct npu_ip_ops rknn_ops = {
 	.forget = rknn_forget,
 	.tampered = rknn_tampered,
 	.finished = rknn_finished,
+	.scrub = rknn_scrub,
 	.irq = rknn_irq,
 	.dump = rknn_dump,
 	.unlink = rknn_unlink,
@@ -469,6 +467,9 @@ const struct npu_ip npu_rk3588_ip = {
 	.cmd_align = RKNN_FETCH_SIZE,
 	.max_cmd_size = SZ_64K * RKNN_FETCH_SIZE,
 	.max_linked = PC_TASK_CON_NUMBER,	/* the field begins at bit 0 */
+	.scrub_cmd_size = RKNN_SCRUB_CMD_SIZE,
+	.scrub_src_size = RKNN_SCRUB_SRC_SIZE,
+	.scrub_dst_size = RKNN_SCRUB_DST_SIZE,
 	.num_done_units = ARRAY_SIZE(rknn_done),
 };
 EXPORT_SYMBOL_IF_KUNIT(npu_rk3588_ip);

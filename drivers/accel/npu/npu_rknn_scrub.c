@@ -103,11 +103,11 @@ static const struct reg_value dpu_regs[] = {
 /* Each unit has a page of the window, and a bit in the high half of a word. */
 static __le64 *emit(__le64 *cmd, u32 reg, u32 value)
 {
-	u64 unit = BIT(8 + (reg >> 12)) | CMD_WRITE;
+	u64 unit = BIT(8 + (reg >> 12)) | STREAM_TARGET_WRITE;
 
-	*cmd++ = cpu_to_le64(FIELD_PREP(CMD_TARGET, unit) |
-			     FIELD_PREP(CMD_VALUE, value) |
-			     FIELD_PREP(CMD_REG, reg));
+	*cmd++ = cpu_to_le64(FIELD_PREP(STREAM_TARGET, unit) |
+			     FIELD_PREP(STREAM_VALUE, value) |
+			     FIELD_PREP(STREAM_OFFSET, reg));
 	return cmd;
 }
 
@@ -123,10 +123,10 @@ static __le64 *emit_end(__le64 *cmd)
 {
 	*cmd++ = 0;
 	cmd = emit(cmd, PC_REGISTER_AMOUNTS, 0);
-	*cmd++ = cpu_to_le64(FIELD_PREP(CMD_TARGET, CMD_FENCE));
-	*cmd++ = cpu_to_le64(FIELD_PREP(CMD_TARGET, CMD_ENABLE) |
-			     FIELD_PREP(CMD_VALUE, CMD_ENABLE_CONV) |
-			     FIELD_PREP(CMD_REG, PC_OPERATION_ENABLE));
+	*cmd++ = cpu_to_le64(FIELD_PREP(STREAM_TARGET, STREAM_TARGET_FENCE));
+	*cmd++ = cpu_to_le64(FIELD_PREP(STREAM_TARGET, STREAM_TARGET_ENABLE) |
+			     FIELD_PREP(STREAM_VALUE, STREAM_VALUE_CONV) |
+			     FIELD_PREP(STREAM_OFFSET, PC_OPERATION_ENABLE));
 	return cmd;
 }
 

@@ -45,7 +45,7 @@
 /* What the result is filled with */
 #define NPU_SCRUB_FILL		0x5a
 /* How often to look, and when to stop; what computes may be an emulator. */
-#define NPU_SCRUB_POLL_US	10
+#define NPU_SCRUB_POLL_US	5
 #define NPU_SCRUB_TIMEOUT_US	200000
 
 static size_t cmd_space(const struct npu_ip *ip)
@@ -171,7 +171,7 @@ static int run(struct npu_core *core)
 
 	memset(dst, 0, npu->ip->scrub_dst_size);
 	scoped_guard(spinlock_irq, &npu->sched.lock)
-		ops->start(core, task);
+		ops->start(core, task, 1);
 
 	ret = read_poll_timeout(ops->irq, events, events, NPU_SCRUB_POLL_US,
 				NPU_SCRUB_TIMEOUT_US, false, core, task, true);

@@ -705,7 +705,7 @@ static struct iommu_domain *alloc_domain(struct npu_device *npu)
 	return domain;
 }
 
-static struct npu_vm *npu_vm_create(struct npu_device *npu)
+static struct npu_vm *npu_vm_create(struct npu_device *npu, u64 client)
 {
 	struct drm_gem_object *resv;
 	struct npu_vm *vm;
@@ -730,6 +730,7 @@ static struct npu_vm *npu_vm_create(struct npu_device *npu)
 
 	kref_init(&vm->ref);
 	vm->npu = npu;
+	vm->client = client;
 	vm->hint = npu_vm_start(npu);
 	drm_gpuvm_init(&vm->base, "npu", DRM_GPUVM_IMMEDIATE_MODE, &npu->drm, resv,
 		       npu_vm_start(npu), npu_vm_end(npu) - npu_vm_start(npu), 0, 0,
@@ -764,7 +765,7 @@ int npu_ioctl_vm_create(struct drm_device *drm, void *data, struct drm_file *fil
 	if (args->flags)
 		return -EINVAL;
 
-	vm = npu_vm_create(to_npu_device(drm));
+	vm = npu_vm_create(to_npu_device(drm), file->client_id);
 	if (IS_ERR(vm))
 		return PTR_ERR(vm);
 

@@ -38,6 +38,9 @@ struct npu_vm {
 	/** @npu: the device */
 	struct npu_device *npu;
 
+	/** @client: id of the file that made it; never zero */
+	u64 client;
+
 	/** @domain: page table */
 	struct iommu_domain *domain;
 
