@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
+#include <linux/bitops.h>
 #include <linux/errno.h>
 #include <linux/lockdep.h>
 #include <linux/math64.h>
@@ -201,10 +202,6 @@ static u64 weighted(const struct npu_sched_ctx *ctx, u64 ns)
 	return ns;
 }
 
-#define for_each_core_of(s, i, mask)				\
-	for (i = 0; i < (s)->num_cores; i++)			\
-		if ((mask) & BIT_ULL(i))
-
 static bool entry_less(struct rb_node *a, const struct rb_node *b)
 {
 	struct npu_sched_entry *x = rb_entry(a, struct npu_sched_entry, rb);
@@ -247,11 +244,12 @@ static void limit_credit_locked(struct npu_sched *s, struct npu_sched_ctx *ctx)
 {
 	struct npu_sched_share *share = share_of(ctx);
 	u64 floor = 0;
+	unsigned long cores = ctx->core_mask;
 	unsigned int i;
 
 	lockdep_assert_held(&s->lock);
 
-	for_each_core_of(s, i, ctx->core_mask)
+	for_each_set_bit(i, &cores, NPU_MAX_CORES)
 		floor = max(floor, s->cores[i].floor[ctx->rank]);
 	if (share->vtime + NPU_SCHED_CREDIT_NS < floor)
 		set_vtime_locked(s, share, floor - NPU_SCHED_CREDIT_NS);
@@ -278,6 +276,7 @@ static void wait_locked(struct npu_sched *s, struct npu_sched_ctx *ctx)
 	struct npu_sched_share *share = share_of(ctx);
 	struct npu_sched_job *head = head_of(ctx);
 	struct npu_sched_ctx *pos;
+	unsigned long cores = ctx->core_mask;
 	unsigned int i;
 
 	lockdep_assert_held(&s->lock);
@@ -298,7 +297,7 @@ static void wait_locked(struct npu_sched *s, struct npu_sched_ctx *ctx)
 			break;
 	list_add(&ctx->link, &pos->link);
 
-	for_each_core_of(s, i, ctx->core_mask) {
+	for_each_set_bit(i, &cores, NPU_MAX_CORES) {
 		rb_add_cached(&ctx->seats[i].rb, &s->cores[i].waiting, seat_less);
 		if (!share->entries[i].waiting++)
 			rb_add_cached(&share->entries[i].rb,
@@ -310,6 +309,7 @@ static void wait_locked(struct npu_sched *s, struct npu_sched_ctx *ctx)
 static void unwait_locked(struct npu_sched *s, struct npu_sched_ctx *ctx)
 {
 	struct npu_sched_share *share = share_of(ctx);
+	unsigned long cores = ctx->core_mask;
 	unsigned int i;
 
 	lockdep_assert_held(&s->lock);
@@ -318,7 +318,7 @@ static void unwait_locked(struct npu_sched *s, struct npu_sched_ctx *ctx)
 		return;
 
 	list_del_init(&ctx->link);
-	for_each_core_of(s, i, ctx->core_mask) {
+	for_each_set_bit(i, &cores, NPU_MAX_CORES) {
 		rb_erase_cached(&ctx->seats[i].rb, &s->cores[i].waiting);
 		if (!--share->entries[i].waiting)
 			rb_erase_cached(&share->entries[i].rb,
@@ -409,13 +409,14 @@ static bool overtakes(struct npu_sched_ctx *ctx, struct npu_sched_job *job)
 /* Takes back predictions that a context overtakes. */
 static void displace_locked(struct npu_sched *s, struct npu_sched_ctx *ctx)
 {
+	unsigned long cores = ctx->core_mask;
 	unsigned int i;
 
 	lockdep_assert_held(&s->lock);
 
 	if (!npu_sched_waits(ctx))
 		return;
-	for_each_core_of(s, i, ctx->core_mask) {
+	for_each_set_bit(i, &cores, NPU_MAX_CORES) {
 		struct npu_sched_core *core = &s->cores[i];
 
 		if (!core->next || !overtakes(ctx, core->next))
@@ -1020,11 +1021,12 @@ EXPORT_SYMBOL_IF_KUNIT(npu_sched_purge);
  */
 void npu_sched_strand(struct npu_sched *s)
 {
+	unsigned long present = s->present;
 	unsigned int i;
 
 	lockdep_assert_held(&s->lock);
 
-	for_each_core_of(s, i, ~s->present) {
+	for_each_clear_bit(i, &present, s->num_cores) {
 		struct rb_node *rb = rb_first_cached(&s->cores[i].waiting);
 
 		while (rb) {

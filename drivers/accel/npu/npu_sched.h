@@ -191,7 +191,7 @@ struct npu_sched_core {
 	/** @shares: who wants the core, by class; the one that had least first */
 	struct rb_root_cached shares[NPU_SCHED_CLASSES];
 
-	/** @floor: what those who got the core last had had by then, by class */
+	/** @floor: time of those who got the core last by then, by class */
 	u64 floor[NPU_SCHED_CLASSES];
 
 	/** @waiting: contexts that want the core, longest wait first */

@@ -199,16 +199,16 @@ static void test_ctx_args(struct kunit *test)
 	struct world *w = test->priv;
 	struct npu_sched_ctx c;
 
-	KUNIT_EXPECT_EQ(test, -EINVAL, npu_sched_ctx_init(&c, &w->client, 3, 0, 7,
-						    NULL));
-	KUNIT_EXPECT_EQ(test, -EINVAL, npu_sched_ctx_init(&c, &w->client, U32_MAX, 0, 7,
-						    NULL));
-	KUNIT_EXPECT_EQ(test, -EINVAL, npu_sched_ctx_init(&c, &w->client, 0, 2, 7,
-						    NULL));
-	KUNIT_EXPECT_EQ(test, -EINVAL, npu_sched_ctx_init(&c, &w->client, 0, -2, 7,
-						    NULL));
-	KUNIT_EXPECT_EQ(test, 0, npu_sched_ctx_init(&c, &w->client, 2, -1, 7,
-						    NULL));
+	KUNIT_EXPECT_EQ(test, -EINVAL,
+			npu_sched_ctx_init(&c, &w->client, 3, 0, 7, NULL));
+	KUNIT_EXPECT_EQ(test, -EINVAL,
+			npu_sched_ctx_init(&c, &w->client, U32_MAX, 0, 7, NULL));
+	KUNIT_EXPECT_EQ(test, -EINVAL,
+			npu_sched_ctx_init(&c, &w->client, 0, 2, 7, NULL));
+	KUNIT_EXPECT_EQ(test, -EINVAL,
+			npu_sched_ctx_init(&c, &w->client, 0, -2, 7, NULL));
+	KUNIT_EXPECT_EQ(test, 0,
+			npu_sched_ctx_init(&c, &w->client, 2, -1, 7, NULL));
 }
 
 /* The core that has the VM takes the job, although another one is asked first. */
