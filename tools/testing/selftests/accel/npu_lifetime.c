@@ -19,9 +19,6 @@
 #include "npu_mem.h"
 #include "npu_test.h"
 
-#define DRIVER		"/sys/bus/platform/drivers/npu-core"
-#define MAX_CORES	64
-
 FIXTURE(lifetime)
 {
 	struct npu_env e;
@@ -425,105 +422,11 @@ TEST_F(lifetime, threads_pull_objects_from_under_each_other)
 	npu_env_close(&e);
 }
 
-/* The platform devices of the cores, in the order of their numbers */
-struct cores {
-	char name[MAX_CORES][256];
-	unsigned int count;
-};
-
-static int compare_names(const void *a, const void *b)
-{
-	return strcmp(a, b);
-}
-
-static void find_cores(struct cores *c)
-{
-	struct dirent *entry;
-	DIR *dir = opendir(DRIVER);
-
-	c->count = 0;
-	while (dir && (entry = readdir(dir))) {
-		if (entry->d_type != DT_LNK || !strchr(entry->d_name, '.') ||
-		    c->count == MAX_CORES)
-			continue;
-		snprintf(c->name[c->count++], sizeof(c->name[0]), "%s",
-			 entry->d_name);
-	}
-	if (dir)
-		closedir(dir);
-	qsort(c->name, c->count, sizeof(c->name[0]), compare_names);
-}
-
-static int write_file(const char *path, const char *text)
-{
-	int fd = open(path, O_WRONLY);
-	int ret;
-
-	if (fd < 0)
-		return -errno;
-	ret = write(fd, text, strlen(text)) < 0 ? -errno : 0;
-	close(fd);
-	return ret;
-}
-
-static int unbind_core(const struct cores *c, unsigned int core)
-{
-	return write_file(DRIVER "/unbind", c->name[core]);
-}
-
-static int bind_core(const struct cores *c, unsigned int core)
-{
-	return write_file(DRIVER "/bind", c->name[core]);
-}
-
-static uint64_t usable_cores(int fd)
-{
-	struct drm_npu_device_info info;
-
-	if (npu_query(fd, DRM_NPU_QUERY_DEVICE, &info, sizeof(info)))
-		return ~0ull;
-	return info.core_mask;
-}
-
-/* "active", "suspended" ... of a core */
-static void runtime_status(const char *name, char *status, size_t size)
-{
-	char path[320];
-	ssize_t len;
-	int fd;
-
-	snprintf(path, sizeof(path), DRIVER "/%s/power/runtime_status", name);
-	fd = open(path, O_RDONLY);
-	len = fd < 0 ? -1 : read(fd, status, size - 1);
-	status[len > 0 ? len : 0] = 0;
-	if (fd >= 0)
-		close(fd);
-}
-
-static bool all_suspended(const struct cores *c, unsigned int patience_ms)
-{
-	int64_t end = npu_now_ns() + patience_ms * 1000000ll;
-	unsigned int n = 0;
-	char status[32];
-
-	while (n < c->count) {
-		runtime_status(c->name[n], status, sizeof(status));
-		if (!strncmp(status, "suspended", 9)) {
-			n++;
-			continue;
-		}
-		if (npu_now_ns() > end)
-			return false;
-		npu_sleep_ms(20);
-	}
-	return true;
-}
-
 FIXTURE(cores)
 {
 	struct npu_env e;
 	struct npu_work w;
-	struct cores c;
+	struct npu_cores c;
 };
 
 FIXTURE_SETUP(cores)
@@ -533,8 +436,8 @@ FIXTURE_SETUP(cores)
 	if (ret == -ENODEV)
 		SKIP(return, "no npu device");
 	ASSERT_EQ(0, ret);
-	find_cores(&self->c);
-	if (access(DRIVER "/unbind", W_OK))
+	npu_cores_find(&self->c);
+	if (access(NPU_CORE_DRIVER "/unbind", W_OK))
 		SKIP(return, "needs root");
 	if (self->c.count != self->e.info.num_cores)
 		SKIP(return, "cores are not all bound");
@@ -548,24 +451,12 @@ FIXTURE_TEARDOWN(cores)
 	unsigned int n;
 
 	for (n = 0; n < self->c.count; n++) {
-		if (!(usable_cores(self->e.fd) >> n & 1))
-			bind_core(&self->c, n);
+		if (!(npu_cores_usable(self->e.fd) >> n & 1))
+			npu_core_bind(&self->c, n);
 	}
-	EXPECT_EQ(all, usable_cores(self->e.fd));
+	EXPECT_EQ(all, npu_cores_usable(self->e.fd));
 	EXPECT_EQ(0, npu_work_run(&self->e, self->e.ctx, &self->w));
 	npu_env_close(&self->e);
-}
-
-static int run_on(struct npu_env *e, struct npu_work *w, unsigned int core)
-{
-	uint32_t ctx;
-	int ret = npu_ctx_create(e->fd, e->vm, 1ull << core, &ctx);
-
-	if (ret)
-		return ret;
-	ret = npu_work_run(e, ctx, w);
-	npu_ctx_destroy(e->fd, ctx);
-	return ret;
 }
 
 TEST_F(cores, idle_cores_go_to_sleep)
@@ -573,11 +464,11 @@ TEST_F(cores, idle_cores_go_to_sleep)
 	unsigned int n;
 
 	for (n = 0; n < self->c.count; n++) {
-		EXPECT_EQ(0, run_on(&self->e, &self->w, n));
+		EXPECT_EQ(0, npu_work_run_on(&self->e, &self->w, n));
 	}
-	EXPECT_TRUE(all_suspended(&self->c, 5000));
+	EXPECT_TRUE(npu_cores_asleep(&self->c, 5000));
 	for (n = 0; n < self->c.count; n++) {
-		EXPECT_EQ(0, run_on(&self->e, &self->w, n));
+		EXPECT_EQ(0, npu_work_run_on(&self->e, &self->w, n));
 	}
 }
 
@@ -588,9 +479,9 @@ TEST_F(cores, cores_go_to_sleep_after_a_hang)
 
 	ASSERT_EQ(0, npu_work_hang(&self->e, &hang));
 	for (n = 0; n < self->c.count; n++) {
-		EXPECT_EQ(-ETIME, run_on(&self->e, &hang, n));
+		EXPECT_EQ(-ETIME, npu_work_run_on(&self->e, &hang, n));
 	}
-	EXPECT_TRUE(all_suspended(&self->c, 5000));
+	EXPECT_TRUE(npu_cores_asleep(&self->c, 5000));
 }
 
 TEST_F(cores, sleeping_cores_can_be_bound_mapped_and_unbound)
@@ -599,27 +490,27 @@ TEST_F(cores, sleeping_cores_can_be_bound_mapped_and_unbound)
 	unsigned int n;
 
 	ASSERT_EQ(0, npu_work_run(&self->e, self->e.ctx, &self->w));
-	EXPECT_TRUE(all_suspended(&self->c, 5000));
+	EXPECT_TRUE(npu_cores_asleep(&self->c, 5000));
 	ASSERT_EQ(0, npu_bo_new(self->e.fd, 1 << 20, 0, 0, &bo));
 	ASSERT_EQ(0, npu_map(self->e.fd, self->e.vm, &bo, 0));
 	ASSERT_EQ(0, npu_unmap(self->e.fd, self->e.vm, bo.va, bo.size));
 	for (n = 0; n < self->c.count; n++) {
-		EXPECT_EQ(0, unbind_core(&self->c, n));
-		EXPECT_EQ(0, bind_core(&self->c, n));
-		EXPECT_EQ(0, run_on(&self->e, &self->w, n));
+		EXPECT_EQ(0, npu_core_unbind(&self->c, n));
+		EXPECT_EQ(0, npu_core_bind(&self->c, n));
+		EXPECT_EQ(0, npu_work_run_on(&self->e, &self->w, n));
 	}
 }
 
 TEST_F(cores, an_idle_core_goes_and_comes_back_as_itself)
 {
 	uint64_t all = (1ull << self->c.count) - 1;
-	struct drm_npu_core_info info[MAX_CORES];
+	struct drm_npu_core_info info[NPU_CORES_MAX];
 	unsigned int n, other;
 	uint32_t ctx;
 
 	for (n = 0; n < self->c.count; n++) {
-		ASSERT_EQ(0, unbind_core(&self->c, n));
-		EXPECT_EQ(all & ~(1ull << n), usable_cores(self->e.fd));
+		ASSERT_EQ(0, npu_core_unbind(&self->c, n));
+		EXPECT_EQ(all & ~(1ull << n), npu_cores_usable(self->e.fd));
 		ASSERT_EQ(0, npu_query(self->e.fd, DRM_NPU_QUERY_CORES, info,
 				       sizeof(info)));
 		EXPECT_EQ(0, info[n].usable);
@@ -629,13 +520,13 @@ TEST_F(cores, an_idle_core_goes_and_comes_back_as_itself)
 		for (other = 0; other < self->c.count; other++) {
 			if (other == n)
 				continue;
-			EXPECT_EQ(0, run_on(&self->e, &self->w, other));
+			EXPECT_EQ(0, npu_work_run_on(&self->e, &self->w, other));
 			EXPECT_EQ(1, info[other].usable);
 		}
 		EXPECT_EQ(self->e.node, npu_find_node());
-		ASSERT_EQ(0, bind_core(&self->c, n));
-		EXPECT_EQ(all, usable_cores(self->e.fd));
-		EXPECT_EQ(0, run_on(&self->e, &self->w, n));
+		ASSERT_EQ(0, npu_core_bind(&self->c, n));
+		EXPECT_EQ(all, npu_cores_usable(self->e.fd));
+		EXPECT_EQ(0, npu_work_run_on(&self->e, &self->w, n));
 	}
 	EXPECT_EQ(self->e.node, npu_find_node());
 }
@@ -660,15 +551,15 @@ TEST_F(cores, a_core_goes_while_a_job_runs_on_it)
 		npu_sleep_ms(20);
 		fence[2] = npu_run_to_file(&self->e, self->e.ctx, &self->w.task,
 					  1);
-		ASSERT_EQ(0, unbind_core(&self->c, n));
+		ASSERT_EQ(0, npu_core_unbind(&self->c, n));
 		EXPECT_EQ(-ENODEV, npu_file_wait(fence[0], NPU_PATIENCE_MS));
 		status = npu_file_wait(fence[1], NPU_PATIENCE_MS);
 		EXPECT_TRUE(status == -ENODEV || status == -ECANCELED)
 			TH_LOG("a job without a core ended with %d", status);
 		EXPECT_EQ(NPU_DONE, npu_file_wait(fence[2], NPU_PATIENCE_MS));
-		EXPECT_EQ(0, run_on(&self->e, &self->w, other));
-		ASSERT_EQ(0, bind_core(&self->c, n));
-		EXPECT_EQ(0, run_on(&self->e, &self->w, n));
+		EXPECT_EQ(0, npu_work_run_on(&self->e, &self->w, other));
+		ASSERT_EQ(0, npu_core_bind(&self->c, n));
+		EXPECT_EQ(0, npu_work_run_on(&self->e, &self->w, n));
 		for (other = 0; other < 3; other++)
 			close(fence[other]);
 		npu_ctx_destroy(self->e.fd, pinned);
@@ -740,7 +631,7 @@ TEST_F(cores, a_core_goes_with_runs_of_a_program)
 					  RUNS, here));
 		ASSERT_EQ(0, run_to_files(&self->e, self->e.ctx, program[1],
 					  moved, RUNS, there));
-		ASSERT_EQ(0, unbind_core(&self->c, n));
+		ASSERT_EQ(0, npu_core_unbind(&self->c, n));
 		for (i = 0; i < RUNS; i++) {
 			EXPECT_GT(0, npu_file_wait(here[i], NPU_PATIENCE_MS));
 			EXPECT_EQ(NPU_DONE, npu_file_wait(there[i],
@@ -762,7 +653,7 @@ TEST_F(cores, a_core_goes_with_runs_of_a_program)
 			EXPECT_NE(0, r[i].end_ns);
 			EXPECT_TRUE(!i || !r[i].start_ns);
 		}
-		ASSERT_EQ(0, bind_core(&self->c, n));
+		ASSERT_EQ(0, npu_core_bind(&self->c, n));
 		npu_ctx_destroy(self->e.fd, ctx);
 		ASSERT_EQ(0, npu_ctx_create(self->e.fd, self->e.vm, 1ull << n,
 					    &ctx));
@@ -798,7 +689,7 @@ TEST_F(cores, programs_and_results_outlast_all_cores)
 	ASSERT_EQ(0, npu_job_result(self->e.fd, self->e.ctx, 1, &before));
 	EXPECT_EQ(DRM_NPU_JOB_ENDED, before.state);
 	for (n = 0; n < self->c.count; n++) {
-		ASSERT_EQ(0, unbind_core(&self->c, n));
+		ASSERT_EQ(0, npu_core_unbind(&self->c, n));
 	}
 	ASSERT_EQ(0, npu_job_result(self->e.fd, self->e.ctx, 1, &after));
 	EXPECT_EQ(0, memcmp(&before, &after, sizeof(after)));
@@ -808,7 +699,7 @@ TEST_F(cores, programs_and_results_outlast_all_cores)
 					      program[1], NULL, 0, 0));
 	EXPECT_EQ(0, npu_program_destroy(self->e.fd, program[1]));
 	for (n = self->c.count; n--;) {
-		ASSERT_EQ(0, bind_core(&self->c, n));
+		ASSERT_EQ(0, npu_core_bind(&self->c, n));
 	}
 	ASSERT_EQ(0, npu_ctx_create(self->e.fd, self->e.vm, 0, &self->e.ctx));
 	ASSERT_EQ(0, run_to_files(&self->e, self->e.ctx, program[0], w, RUNS,
@@ -827,9 +718,9 @@ TEST_F(cores, all_cores_go_with_a_file_open)
 	uint32_t ctx;
 
 	for (n = 0; n < self->c.count; n++) {
-		ASSERT_EQ(0, unbind_core(&self->c, n));
+		ASSERT_EQ(0, npu_core_unbind(&self->c, n));
 	}
-	EXPECT_EQ(0, usable_cores(self->e.fd));
+	EXPECT_EQ(0, npu_cores_usable(self->e.fd));
 	EXPECT_EQ(-ENODEV, npu_ctx_create(self->e.fd, self->e.vm, 0, &ctx));
 	fence = npu_run_to_file(&self->e, self->e.ctx, &self->w.task, 1);
 	status = fence < 0 ? fence : npu_file_wait(fence, NPU_PATIENCE_MS);
@@ -839,7 +730,7 @@ TEST_F(cores, all_cores_go_with_a_file_open)
 	EXPECT_EQ(0, npu_unmap(self->e.fd, self->e.vm, self->e.info.va_start,
 			       self->e.info.page_size));
 	for (n = self->c.count; n--;) {
-		ASSERT_EQ(0, bind_core(&self->c, n));
+		ASSERT_EQ(0, npu_core_bind(&self->c, n));
 	}
 	npu_work_free(&self->e, &self->w);
 	ASSERT_EQ(0, npu_work_small(&self->e, &self->w, 42));
@@ -890,9 +781,9 @@ TEST_F(cores, cores_come_and_go_under_load)
 	}
 	for (i = 0; i < 30; i++) {
 		n = npu_random(&seed) % self->c.count;
-		EXPECT_EQ(0, unbind_core(&self->c, n));
+		EXPECT_EQ(0, npu_core_unbind(&self->c, n));
 		npu_sleep_ms(npu_random(&seed) % 20);
-		EXPECT_EQ(0, bind_core(&self->c, n));
+		EXPECT_EQ(0, npu_core_bind(&self->c, n));
 		npu_sleep_ms(npu_random(&seed) % 20);
 	}
 	close(stop[1]);
@@ -900,39 +791,6 @@ TEST_F(cores, cores_come_and_go_under_load)
 		ASSERT_EQ(pid[i], waitpid(pid[i], &status, 0));
 		EXPECT_EQ(0, status);
 	}
-}
-
-#define PM_TEST		"/sys/power/pm_test"
-#define PM_DELAY	"/sys/module/suspend/parameters/pm_test_delay"
-
-/* To the edge of sleep and back */
-static int almost_sleep(void)
-{
-	int ret;
-
-	write_file(PM_DELAY, "1");
-	ret = write_file(PM_TEST, "devices");
-	if (!ret)
-		ret = write_file("/sys/power/state", "freeze");
-	write_file(PM_TEST, "none");
-	return ret;
-}
-
-/* NULL, or why this machine should not try */
-static const char *why_not_sleep(void)
-{
-	char line[512];
-	FILE *mounts;
-	bool bad = false;
-
-	if (access(PM_TEST, W_OK))
-		return "needs CONFIG_PM_DEBUG";
-	mounts = fopen("/proc/mounts", "r");
-	while (mounts && fgets(line, sizeof(line), mounts))
-		bad |= strstr(line, " 9p ") && strstr(line, "trans=virtio");
-	if (mounts)
-		fclose(mounts);
-	return bad ? "a mounted share would not survive it" : NULL;
 }
 
 TEST_F(cores, the_system_sleeps_whatever_is_queued)
@@ -943,8 +801,8 @@ TEST_F(cores, the_system_sleeps_whatever_is_queued)
 	uint32_t count, program;
 	struct npu_env bad;
 
-	if (why_not_sleep())
-		SKIP(return, "%s", why_not_sleep());
+	if (npu_why_not_sleep())
+		SKIP(return, "%s", npu_why_not_sleep());
 	ASSERT_EQ(0, npu_work_matmul(&self->e, &w, 32, 128, 64, 43));
 	ASSERT_EQ(0, npu_long_tasks(&self->e, self->e.ctx, &w, 300, &count));
 	tasks = npu_repeat(&w, count);
@@ -958,7 +816,7 @@ TEST_F(cores, the_system_sleeps_whatever_is_queued)
 	ASSERT_EQ(0, make_runs(&self->e, runs, &program));
 	ASSERT_EQ(0, run_to_files(&self->e, self->e.ctx, program, runs, RUNS,
 				  run));
-	EXPECT_EQ(0, almost_sleep());
+	EXPECT_EQ(0, npu_almost_sleep());
 	status = npu_file_wait(fence[0], NPU_PATIENCE_MS);
 	EXPECT_TRUE(status == -ETIME || status == -ECANCELED);
 	EXPECT_EQ(NPU_DONE, npu_file_wait(fence[1], NPU_PATIENCE_MS));
@@ -969,7 +827,7 @@ TEST_F(cores, the_system_sleeps_whatever_is_queued)
 		close(run[count]);
 	}
 	for (count = 0; count < self->c.count; count++) {
-		EXPECT_EQ(0, run_on(&self->e, &self->w, count));
+		EXPECT_EQ(0, npu_work_run_on(&self->e, &self->w, count));
 	}
 	npu_env_close(&bad);
 	free(tasks);
@@ -979,13 +837,13 @@ TEST_F(cores, sleep_takes_nothing_from_idle_cores)
 {
 	unsigned int i, n;
 
-	if (why_not_sleep())
-		SKIP(return, "%s", why_not_sleep());
+	if (npu_why_not_sleep())
+		SKIP(return, "%s", npu_why_not_sleep());
 	for (i = 0; i < 2; i++) {
-		EXPECT_TRUE(!i || all_suspended(&self->c, 5000));
-		EXPECT_EQ(0, almost_sleep());
+		EXPECT_TRUE(!i || npu_cores_asleep(&self->c, 5000));
+		EXPECT_EQ(0, npu_almost_sleep());
 		for (n = 0; n < self->c.count; n++) {
-			EXPECT_EQ(0, run_on(&self->e, &self->w, n));
+			EXPECT_EQ(0, npu_work_run_on(&self->e, &self->w, n));
 		}
 	}
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* What the tests of the npu accel driver share. */
 #define _GNU_SOURCE
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -18,6 +19,7 @@
 #include <linux/capability.h>
 #include <linux/sync_file.h>
 
+#include "npu_mem.h"
 #include "npu_test.h"
 
 /* Numbers of device files: accel nodes first, then render nodes */
@@ -1092,4 +1094,127 @@ int64_t npu_kill_clients(void (*client)(int ready), unsigned int count)
 	for (unsigned int i = 0; i < alive; i++)
 		waitpid(pid[i], NULL, 0);
 	return n < count ? -ECHILD : start;
+}
+
+static int compare_names(const void *a, const void *b)
+{
+	return strcmp(a, b);
+}
+
+/* The platform devices of the cores, in the order of their numbers */
+void npu_cores_find(struct npu_cores *c)
+{
+	struct dirent *entry;
+	DIR *dir = opendir(NPU_CORE_DRIVER);
+
+	c->count = 0;
+	while (dir && (entry = readdir(dir))) {
+		if (entry->d_type != DT_LNK || !strchr(entry->d_name, '.') ||
+		    c->count == NPU_CORES_MAX)
+			continue;
+		snprintf(c->name[c->count++], sizeof(c->name[0]), "%s",
+			 entry->d_name);
+	}
+	if (dir)
+		closedir(dir);
+	qsort(c->name, c->count, sizeof(c->name[0]), compare_names);
+}
+
+int npu_core_unbind(const struct npu_cores *c, unsigned int core)
+{
+	return npu_write_file(NPU_CORE_DRIVER "/unbind", "%s", c->name[core]);
+}
+
+int npu_core_bind(const struct npu_cores *c, unsigned int core)
+{
+	return npu_write_file(NPU_CORE_DRIVER "/bind", "%s", c->name[core]);
+}
+
+uint64_t npu_cores_usable(int fd)
+{
+	struct drm_npu_device_info info;
+
+	if (npu_query(fd, DRM_NPU_QUERY_DEVICE, &info, sizeof(info)))
+		return ~0ull;
+	return info.core_mask;
+}
+
+/* A file in the directory of a core's device */
+void npu_core_file(const struct npu_cores *c, unsigned int core,
+		   const char *file, char *path, size_t size)
+{
+	snprintf(path, size, NPU_CORE_DRIVER "/%s/%s", c->name[core], file);
+}
+
+/* Runtime PM has powered it down */
+bool npu_core_asleep(const struct npu_cores *c, unsigned int core)
+{
+	char path[320], status[32];
+
+	npu_core_file(c, core, "power/runtime_status", path, sizeof(path));
+	return !npu_read_file(path, status, sizeof(status)) &&
+	       !strncmp(status, "suspended", 9);
+}
+
+/* All of them, within that time */
+bool npu_cores_asleep(const struct npu_cores *c, unsigned int patience_ms)
+{
+	int64_t end = npu_now_ns() + patience_ms * 1000000ll;
+	unsigned int n = 0;
+
+	while (n < c->count) {
+		if (npu_core_asleep(c, n)) {
+			n++;
+			continue;
+		}
+		if (npu_now_ns() > end)
+			return false;
+		npu_sleep_ms(20);
+	}
+	return true;
+}
+
+int npu_work_run_on(struct npu_env *e, struct npu_work *w, unsigned int core)
+{
+	uint32_t ctx;
+	int ret = npu_ctx_create(e->fd, e->vm, 1ull << core, &ctx);
+
+	if (ret)
+		return ret;
+	ret = npu_work_run(e, ctx, w);
+	npu_ctx_destroy(e->fd, ctx);
+	return ret;
+}
+
+#define PM_TEST		"/sys/power/pm_test"
+#define PM_DELAY	"/sys/module/suspend/parameters/pm_test_delay"
+
+/* To the edge of sleep and back */
+int npu_almost_sleep(void)
+{
+	int ret;
+
+	npu_write_file(PM_DELAY, "1");
+	ret = npu_write_file(PM_TEST, "devices");
+	if (!ret)
+		ret = npu_write_file("/sys/power/state", "freeze");
+	npu_write_file(PM_TEST, "none");
+	return ret;
+}
+
+/* NULL, or why this machine should not try */
+const char *npu_why_not_sleep(void)
+{
+	char line[512];
+	FILE *mounts;
+	bool bad = false;
+
+	if (access(PM_TEST, W_OK))
+		return "needs CONFIG_PM_DEBUG";
+	mounts = fopen("/proc/mounts", "r");
+	while (mounts && fgets(line, sizeof(line), mounts))
+		bad |= strstr(line, " 9p ") && strstr(line, "trans=virtio");
+	if (mounts)
+		fclose(mounts);
+	return bad ? "a mounted share would not survive it" : NULL;
 }

@@ -175,6 +175,28 @@ struct drm_npu_task *npu_repeat(const struct npu_work *w, uint32_t count);
 int npu_long_tasks(struct npu_env *e, uint32_t ctx, struct npu_work *w,
 		   unsigned int ms, uint32_t *count);
 
+/* The cores as the driver core sees them */
+#define NPU_CORE_DRIVER		"/sys/bus/platform/drivers/npu-core"
+#define NPU_CORES_MAX		64
+
+struct npu_cores {
+	char name[NPU_CORES_MAX][256];
+	unsigned int count;
+};
+
+void npu_cores_find(struct npu_cores *c);
+int npu_core_unbind(const struct npu_cores *c, unsigned int core);
+int npu_core_bind(const struct npu_cores *c, unsigned int core);
+void npu_core_file(const struct npu_cores *c, unsigned int core,
+		   const char *file, char *path, size_t size);
+bool npu_core_asleep(const struct npu_cores *c, unsigned int core);
+bool npu_cores_asleep(const struct npu_cores *c, unsigned int patience_ms);
+uint64_t npu_cores_usable(int fd);
+int npu_work_run_on(struct npu_env *e, struct npu_work *w, unsigned int core);
+
+int npu_almost_sleep(void);
+const char *npu_why_not_sleep(void);
+
 int64_t npu_now_ns(void);
 uint64_t npu_raw_ns(void);
 void npu_sleep_ms(unsigned int ms);
