@@ -17,6 +17,7 @@
 #include "npu_core.h"
 #include "npu_coredump.h"
 #include "npu_ctx.h"
+#include "npu_devfreq.h"
 #include "npu_device.h"
 #include "npu_fault.h"
 #include "npu_ip.h"
@@ -752,6 +753,7 @@ static int npu_core_runtime_suspend(struct device *dev)
 {
 	struct npu_core *core = dev_get_drvdata(dev);
 
+	npu_devfreq_core_off(core);
 	clk_bulk_disable_unprepare(core->npu->ip->num_clks, core->clks);
 	trace_npu_power(core, false);
 	return 0;
@@ -768,6 +770,7 @@ static int npu_core_runtime_resume(struct device *dev)
 
 	core->npu->ip->ops->init(core);
 	trace_npu_power(core, true);
+	npu_devfreq_core_on(core);
 	return 0;
 }
 

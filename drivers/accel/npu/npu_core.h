@@ -152,6 +152,9 @@ struct npu_core {
 	/** @owner: &npu_ctx.fence_context of the last job that has started */
 	u64 owner;
 
+	/** @busy_ns: how long jobs have had it that left it again */
+	u64 busy_ns;
+
 	/** @progress: when the hardware last took or finished a task, jiffies */
 	unsigned long progress;
 

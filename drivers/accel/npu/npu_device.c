@@ -19,6 +19,7 @@
 #include "npu_core.h"
 #include "npu_coredump.h"
 #include "npu_ctx.h"
+#include "npu_devfreq.h"
 #include "npu_device.h"
 #include "npu_drv.h"
 #include "npu_gem.h"
@@ -304,6 +305,10 @@ int npu_device_init(struct npu_device *npu, const struct npu_ip *ip)
 	npu->ip = ip;
 	npu_sram_init(&npu->sram);
 
+	ret = npu_devfreq_init(npu);
+	if (ret)
+		return ret;
+
 	ret = drmm_add_action_or_reset(&npu->drm, wait_for_deadlines, NULL);
 	if (ret)
 		return ret;
@@ -468,6 +473,10 @@ static int npu_facade_probe(struct platform_device *pdev)
 	if (ret)
 		return ret;
 
+	ret = npu_devfreq_probe(npu);
+	if (ret)
+		return ret;
+
 	platform_set_drvdata(pdev, npu);
 	scoped_guard(mutex, &npu_the_lock)
 		npu_the_device = npu;
@@ -480,6 +489,8 @@ static void npu_facade_remove(struct platform_device *pdev)
 
 	scoped_guard(mutex, &npu_the_lock)
 		npu_the_device = NULL;
+
+	npu_devfreq_fini(npu);
 
 	guard(mutex)(&npu->bind_lock);
 

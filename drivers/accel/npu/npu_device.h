@@ -8,6 +8,7 @@
 
 #include <drm/drm_device.h>
 
+#include "npu_devfreq.h"
 #include "npu_place.h"
 #include "npu_reclaim.h"
 #include "npu_sched.h"
@@ -71,6 +72,9 @@ struct npu_device {
 
 	/** @clock: how many cycles that is */
 	struct npu_usage_clock clock;
+
+	/** @devfreq: how fast the cores are */
+	struct npu_devfreq devfreq;
 
 	/** @sram: on-chip memory, if there is any */
 	struct npu_sram sram;

@@ -163,6 +163,9 @@ struct npu_ip {
 	/** @num_supplies: entries of @supplies */
 	unsigned int num_supplies;
 
+	/** @compute_supply: index in @supplies of the one that the speed needs */
+	unsigned int compute_supply;
+
 	/** @reset_us: how long resets stay asserted */
 	unsigned int reset_us;
 

@@ -286,6 +286,7 @@ u64 npu_job_leave_locked(struct npu_job *job, u64 now)
 	lockdep_assert_held(&job->ctx->npu->sched.lock);
 
 	job->ctx->results.hw_time_ns += ran;
+	job->ctx->npu->cores[job->result.core]->busy_ns += ran;
 	job->since_ns = 0;
 	return ran;
 }

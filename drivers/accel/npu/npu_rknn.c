@@ -461,6 +461,7 @@ const struct npu_ip npu_rk3588_ip = {
 	.num_resets = ARRAY_SIZE(rknn_resets),
 	.supplies = rknn_supplies,
 	.num_supplies = ARRAY_SIZE(rknn_supplies),
+	.compute_supply = 0,
 	.reset_us = 10,
 	.dma_bits = 40,
 	.va_bits = 32,
