@@ -97,6 +97,7 @@ static void npu_fence_set_deadline(struct dma_fence *base, ktime_t deadline)
 	if (dma_fence_test_signaled_flag(base))
 		return;
 	npu_sched_deadline(&npu->sched, &fence->job->node, raw);
+	npu_devfreq_boost_locked(npu, deadline);
 	npu_device_schedule_locked(npu);
 }
 
