@@ -1159,10 +1159,10 @@ static void npu_set_hclk(void *opaque, int n, int level)
     s->hclk = level;
 }
 
-/* A reset ends: what it did not catch comes. */
-static void npu_released(RK3588NpuCoreState *s)
+/* When a reset ends, what it did not catch comes. */
+static void npu_released(RK3588NpuCoreState *s, bool was_in_reset)
 {
-    if (!npu_in_reset(s) &&
+    if (was_in_reset && !npu_in_reset(s) &&
         (s->late_bits || !QSIMPLEQ_EMPTY(&s->late_writes))) {
         timer_mod_ns(s->late_timer, s->inject_late_ns +
                      qemu_clock_get_ns(QEMU_CLOCK_VIRTUAL));
@@ -1172,23 +1172,25 @@ static void npu_released(RK3588NpuCoreState *s)
 static void npu_set_srst_a(void *opaque, int n, int level)
 {
     RK3588NpuCoreState *s = opaque;
+    bool was_in_reset = npu_in_reset(s);
 
     if (level && !s->srst_a && !s->stuck) {
         npu_reset_state(s, "srst-a");
     }
     s->srst_a = level;
-    npu_released(s);
+    npu_released(s, was_in_reset);
 }
 
 static void npu_set_srst_h(void *opaque, int n, int level)
 {
     RK3588NpuCoreState *s = opaque;
+    bool was_in_reset = npu_in_reset(s);
 
     if (level && !s->srst_h && !s->stuck) {
         npu_reset_state(s, "srst-h");
     }
     s->srst_h = level;
-    npu_released(s);
+    npu_released(s, was_in_reset);
 }
 
 static void npu_reset_hold(Object *obj, ResetType type)

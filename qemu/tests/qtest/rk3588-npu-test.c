@@ -1942,6 +1942,12 @@ static void late_start(const Stream *s)
     g_assert_cmphex(finish(0), ==, 0x55);
     g_assert_cmphex(npu_read(0, PC_OP_EN), ==, 1);
     assert_written(OUTPUT, false);
+    /* those of others do not count, nor does releasing what is not held */
+    npu_reset(1, true);
+    npu_reset(1, false);
+    npu_reset(0, false);
+    g_assert_cmphex(finish(0), ==, 0x55);
+    assert_written(OUTPUT, false);
     npu_reset(0, true);
     qtest_clock_step(qts, LONG_NS);
     g_assert_cmphex(npu_read(0, PC_INT_RAW) & RAW_BITS, ==, 0);
