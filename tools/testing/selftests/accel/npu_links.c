@@ -229,8 +229,8 @@ TEST_F(links, lists_are_checked)
 	EXPECT_EQ(0, npu_submit(self->e.fd, self->e.ctx, &job, 1));
 }
 
-/* A context with a limit that is short enough to wait for */
-static int impatient(struct npu_env *e, uint32_t timeout_ms, uint32_t *ctx)
+/* A context whose jobs may be so long without progress */
+static int ctx_with_limit(struct npu_env *e, uint32_t timeout_ms, uint32_t *ctx)
 {
 	struct drm_npu_ctx_create arg = {
 		.vm_id = e->vm,
@@ -242,22 +242,42 @@ static int impatient(struct npu_env *e, uint32_t timeout_ms, uint32_t *ctx)
 	return ret;
 }
 
+/*
+ * A list that hangs in its task @n. On a busy machine an earlier one may seem to
+ * hang; then the limit was too short.
+ */
+static int run_hanging(struct npu_env *e, const struct drm_npu_task *tasks,
+		       uint32_t count, uint32_t n, struct drm_npu_job_result *r)
+{
+	uint32_t limit_ms = 50, ctx;
+	int ret;
+
+	do {
+		ret = ctx_with_limit(e, limit_ms, &ctx);
+		if (ret)
+			return ret;
+		ret = run_list(e, ctx, tasks, count, r);
+		npu_ctx_destroy(e->fd, ctx);
+		limit_ms *= 2;
+	} while (ret == -ETIME && r->tasks_done < n && limit_ms < 5000);
+
+	return ret;
+}
+
 TEST_F(links, a_list_that_ends_too_early_hangs)
 {
 	struct drm_npu_job_result r;
-	uint32_t ctx, n;
+	uint32_t n;
 
 	for (n = 0; n < SHORT - 1; n += 3) {
-		ASSERT_EQ(0, impatient(&self->e, 50, &ctx));
 		rknn_link(&self->w[n].stream, 0, 16);
 		ASSERT_EQ(0, npu_work_stream(&self->e, &self->w[n]));
 		/* Or the kernel may start the next one itself. */
 		self->tasks[n + 1].flags = DRM_NPU_TASK_FOLLOWS;
-		EXPECT_EQ(-ETIME, run_list(&self->e, ctx, self->tasks, SHORT,
-					   &r));
+		EXPECT_EQ(-ETIME, run_hanging(&self->e, self->tasks, SHORT,
+					      n + 1, &r));
 		EXPECT_EQ(n + 1, r.tasks_done);
 		ASSERT_EQ(0, link_all(&self->e, self->w, LIST, self->tasks));
-		ASSERT_EQ(0, npu_ctx_destroy(self->e.fd, ctx));
 	}
 }
 
@@ -265,26 +285,24 @@ TEST_F(links, a_hang_tells_its_task)
 {
 	struct drm_npu_job_result r;
 	struct npu_work hang;
-	uint32_t ctx, n;
+	uint32_t n;
 
 	ASSERT_EQ(0, npu_work_hang(&self->e, &hang));
 	for (n = 0; n < SHORT; n++) {
 		struct drm_npu_task keep = self->tasks[n];
 
-		ASSERT_EQ(0, impatient(&self->e, 50, &ctx));
 		if (n) {
 			rknn_link(&self->w[n - 1].stream, hang.task.cmd_va,
 				  hang.task.cmd_size);
 			ASSERT_EQ(0, npu_work_stream(&self->e, &self->w[n - 1]));
 		}
 		self->tasks[n] = hang.task;
-		EXPECT_EQ(-ETIME, run_list(&self->e, ctx, self->tasks, SHORT,
-					   &r));
+		EXPECT_EQ(-ETIME, run_hanging(&self->e, self->tasks, SHORT, n,
+					      &r));
 		EXPECT_EQ(n, r.tasks_done);
 		EXPECT_EQ(-ETIME, r.error);
 		self->tasks[n] = keep;
 		ASSERT_EQ(0, link_all(&self->e, self->w, LIST, self->tasks));
-		ASSERT_EQ(0, npu_ctx_destroy(self->e.fd, ctx));
 	}
 }
 
@@ -303,7 +321,8 @@ TEST_F(links, a_fault_tells_its_task)
 		if (n == SHORT)
 			ASSERT_EQ(0, npu_ctx_create(self->e.fd, self->e.vm, 0,
 						    &self->e.ctx));
-		ASSERT_EQ(0, npu_ctx_create(self->e.fd, self->e.vm, 0, &ctx));
+		ASSERT_EQ(0, ctx_with_limit(&self->e,
+					    self->e.info.max_timeout_ms, &ctx));
 		rknn_patch(&w->stream, RKNN_DPU_OUT, hole);
 		ASSERT_EQ(0, npu_work_stream(&self->e, w));
 		ASSERT_EQ(0, arm_all(&self->e, self->w, LIST));
@@ -338,22 +357,26 @@ TEST_F(links, a_list_may_take_longer_than_its_limit)
 	const uint32_t limit_ms = 100;
 	struct drm_npu_job_result r;
 	struct drm_npu_task *tasks;
+	uint64_t took = 0;
 	uint32_t ctx, count;
-	int i, ret = -ETIME;
 	struct npu_work w;
+	int i, ret = 0;
 
-	tasks = long_list(&self->e, &w, 8 * limit_ms, &count);
-	ASSERT_NE(NULL, tasks);
-	for (i = 0; i < 5 && ret == -ETIME; i++) {
-		ASSERT_EQ(0, impatient(&self->e, limit_ms, &ctx));
+	/* Nor is a busy machine always as slow as when it was measured. */
+	for (i = 0; i < 8 && took < 3000000ull * limit_ms; i++) {
+		tasks = long_list(&self->e, &w, 8 * limit_ms, &count);
+		ASSERT_NE(NULL, tasks);
+		ASSERT_EQ(0, ctx_with_limit(&self->e, limit_ms, &ctx));
 		ret = run_list(&self->e, ctx, tasks, count, &r);
+		took = ret == NPU_DONE ? r.end_ns - r.start_ns : 0;
+		EXPECT_TRUE(took == 0 || r.tasks_done == count);
+		EXPECT_TRUE(took == 0 || !npu_work_check(&self->e, &w));
 		npu_ctx_destroy(self->e.fd, ctx);
+		npu_work_free(&self->e, &w);
+		free(tasks);
 	}
 	EXPECT_EQ(NPU_DONE, ret);
-	EXPECT_LE(3000000ull * limit_ms, r.end_ns - r.start_ns);
-	EXPECT_EQ(count, r.tasks_done);
-	EXPECT_EQ(0, npu_work_check(&self->e, &w));
-	free(tasks);
+	EXPECT_LE(3000000ull * limit_ms, took);
 }
 
 TEST_F(links, tasks_are_counted_as_they_end)
@@ -412,11 +435,15 @@ static int latency_ctx(struct npu_env *e, unsigned int core, uint32_t *ctx)
 	return ret;
 }
 
-/* A list on one core, and while it runs a job of a better class; both results */
+/* A list on one core and, while it runs, a job of a better class */
+struct both {
+	struct drm_npu_job_result list;
+	struct drm_npu_job_result urgent;
+	uint32_t done;		/* tasks of the list when the other had ended */
+};
+
 static int run_both(struct npu_env *e, const struct drm_npu_task *tasks,
-		    uint32_t count, struct npu_work *w,
-		    struct drm_npu_job_result *list,
-		    struct drm_npu_job_result *urgent)
+		    uint32_t count, struct npu_work *w, struct both *b)
 {
 	struct drm_npu_job job = list_of(tasks, count);
 	unsigned int core = npu_first_core(e);
@@ -430,65 +457,74 @@ static int run_both(struct npu_env *e, const struct drm_npu_task *tasks,
 		ret = npu_work_arm(e, w);
 	if (!ret)
 		ret = npu_submit(e->fd, ctx, &job, 1);
-	while (!ret) {
-		ret = npu_job_result(e->fd, ctx, 1, list);
-		if (list->state == DRM_NPU_JOB_ENDED)
-			return ret ? ret : -EAGAIN;
-		if (list->tasks_done > 1)
-			break;
-	}
-	if (!ret && npu_run_tasks(e, first, &w->task, 1, urgent) != NPU_DONE)
+	do {
+		if (!ret)
+			ret = npu_job_result(e->fd, ctx, 1, &b->list);
+	} while (!ret && b->list.tasks_done < 2);
+	if (!ret && npu_run_tasks(e, first, &w->task, 1, &b->urgent) != NPU_DONE)
 		ret = -EPROTO;
+	if (!ret)
+		ret = npu_job_result(e->fd, ctx, 1, &b->list);
+	b->done = b->list.tasks_done;
+	if (!ret)
+		ret = npu_job_wait(e->fd, ctx, 1, DRM_NPU_JOB_ENDED, &b->list);
+	if (!ret && (b->list.error || b->list.tasks_done != count))
+		ret = -EPROTO;
+	npu_ctx_destroy(e->fd, first);
+	npu_ctx_destroy(e->fd, ctx);
 	if (!ret && npu_work_check(e, w))
 		ret = -EBADMSG;
-	if (!ret)
-		ret = npu_job_wait(e->fd, ctx, 1, DRM_NPU_JOB_ENDED, list);
-	return ret ? ret : list->error;
+	return ret;
 }
 
+/* A busy machine may let the list end before the other job is there. */
 TEST_F(links, a_better_class_goes_first_between_two_parts)
 {
-	struct drm_npu_job_result list, urgent;
 	struct drm_npu_task *tasks;
+	bool between = false;
 	struct npu_work w;
+	struct both b;
 	uint32_t count;
+	int i;
 
 	tasks = long_list(&self->e, &w, 500, &count);
 	ASSERT_NE(NULL, tasks);
-	ASSERT_EQ(0, run_both(&self->e, tasks, count, &self->w[0], &list,
-			      &urgent));
-	EXPECT_LT(urgent.end_ns, list.end_ns);
-	EXPECT_LT(list.start_ns, urgent.start_ns);
-	EXPECT_EQ(count, list.tasks_done);
-	EXPECT_EQ(0, npu_work_check(&self->e, &w));
+	for (i = 0; i < 5 && !between; i++) {
+		ASSERT_EQ(0, run_both(&self->e, tasks, count, &self->w[0], &b));
+		between = b.urgent.end_ns < b.list.end_ns;
+		EXPECT_LT(b.list.start_ns, b.urgent.start_ns);
+		EXPECT_EQ(0, npu_work_check(&self->e, &w));
+	}
+	EXPECT_TRUE(between);
 	free(tasks);
 }
 
 TEST_F(links, what_follows_is_not_separated)
 {
-	struct drm_npu_job_result list, urgent;
 	struct drm_npu_task *tasks;
+	bool between = false;
 	struct npu_work w;
 	uint32_t count, n;
+	struct both b;
+	int i;
 
 	tasks = long_list(&self->e, &w, 500, &count);
 	ASSERT_NE(NULL, tasks);
 	for (n = 1; n < count; n++)
 		tasks[n].flags = DRM_NPU_TASK_FOLLOWS;
-	ASSERT_EQ(0, run_both(&self->e, tasks, count, &self->w[0], &list,
-			      &urgent));
-	EXPECT_LE(list.end_ns, urgent.start_ns);
-	EXPECT_EQ(count, list.tasks_done);
+	ASSERT_EQ(0, run_both(&self->e, tasks, count, &self->w[0], &b));
+	EXPECT_LE(b.list.end_ns, b.urgent.start_ns);
 	EXPECT_EQ(0, npu_work_check(&self->e, &w));
 
 	/* Nor are they when others come behind them that may be. */
 	for (n = count / 2; n < count; n++)
 		tasks[n].flags = 0;
-	ASSERT_EQ(0, run_both(&self->e, tasks, count, &self->w[0], &list,
-			      &urgent));
-	EXPECT_LT(urgent.end_ns, list.end_ns);
-	EXPECT_LE(list.start_ns + (list.end_ns - list.start_ns) / 4,
-		  urgent.start_ns);
+	for (i = 0; i < 5 && !between; i++) {
+		ASSERT_EQ(0, run_both(&self->e, tasks, count, &self->w[0], &b));
+		between = b.urgent.end_ns < b.list.end_ns;
+		EXPECT_LE(count / 2, b.done);
+	}
+	EXPECT_TRUE(between);
 	free(tasks);
 }
 
