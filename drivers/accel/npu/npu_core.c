@@ -87,7 +87,6 @@ void npu_core_reset(struct npu_core *core)
 	fsleep(ip->reset_us);
 	if (reset_control_bulk_deassert(ip->num_resets, core->resets))
 		dev_err_ratelimited(core->dev, "cannot deassert resets\n");
-	fsleep(ip->reset_us);
 
 	ip->ops->init(core);
 	trace_npu_reset(core);
