@@ -19,6 +19,7 @@
 #include "npu_core.h"
 #include "npu_coredump.h"
 #include "npu_ctx.h"
+#include "npu_debugfs.h"
 #include "npu_devfreq.h"
 #include "npu_device.h"
 #include "npu_drv.h"
@@ -342,6 +343,7 @@ int npu_device_init(struct npu_device *npu, const struct npu_ip *ip)
 		return ret;
 
 	npu_sched_init(&npu->sched, npu->num_cores);
+	npu_debugfs_init(npu);
 	return 0;
 }
 
