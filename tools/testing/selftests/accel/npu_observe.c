@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* What others see of a client: fdinfo, trace events. */
+/* What others see of a client: fdinfo, trace events, debugfs. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +17,8 @@
 
 #define TRACING		"/sys/kernel/tracing/"
 #define INSTANCE	TRACING "instances/npu_observe/"
+#define DEBUGFS		"/sys/kernel/debug/accel/npu/"
+#define FACADE		"/sys/bus/platform/drivers/npu"
 #define MAX_EVENTS	16384
 
 /* The value of a key in the fdinfo of a file, in bytes if it is memory; or -1 */
@@ -311,15 +315,14 @@ struct event {
 	int64_t client, ctx, job, core, task, tasks, error, on, alive;
 };
 
-static int write_file(const char *path, const char *text)
+static int clear_trace(void)
 {
-	int fd = open(path, O_WRONLY | O_TRUNC);
-	ssize_t len = strlen(text);
-	int ret = fd >= 0 && write(fd, text, len) == len ? 0 : -errno;
+	int fd = open(INSTANCE "trace", O_WRONLY | O_TRUNC);
 
-	if (fd >= 0)
-		close(fd);
-	return ret;
+	if (fd < 0)
+		return -errno;
+	close(fd);
+	return 0;
 }
 
 static int64_t field(const char *text, const char *name)
@@ -388,7 +391,7 @@ FIXTURE_SETUP(trace)
 	ASSERT_EQ(0, npu_work_small(&self->e, &self->w, 12));
 	/* Once without trace, so that the core is awake and has the VM */
 	ASSERT_EQ(0, npu_work_run(&self->e, self->e.ctx, &self->w));
-	ASSERT_EQ(0, write_file(INSTANCE "events/npu/enable", "1"));
+	ASSERT_EQ(0, npu_write_file(INSTANCE "events/npu/enable", "1"));
 }
 
 FIXTURE_TEARDOWN(trace)
@@ -490,12 +493,12 @@ TEST_F(trace, a_yield_is_between_two_tasks)
 
 	/* On a busy machine it may be over before; then it has to be longer. */
 	for (n = 50, yield = -1; n <= 400 && yield < 0; n *= 2) {
-		ASSERT_EQ(0, write_file(INSTANCE "events/npu/enable", "0"));
+		ASSERT_EQ(0, npu_write_file(INSTANCE "events/npu/enable", "0"));
 		ASSERT_EQ(0, npu_long_tasks(&self->e, slow, &self->w, n, &num));
 		tasks = npu_repeat(&self->w, num);
 		ASSERT_NE(NULL, tasks);
-		ASSERT_EQ(0, write_file(INSTANCE "trace", ""));
-		ASSERT_EQ(0, write_file(INSTANCE "events/npu/enable", "1"));
+		ASSERT_EQ(0, clear_trace());
+		ASSERT_EQ(0, npu_write_file(INSTANCE "events/npu/enable", "1"));
 		ASSERT_EQ(0, npu_submit_tasks(self->e.fd, slow, tasks, num, 0));
 		free(tasks);
 		ASSERT_EQ(NPU_DONE, npu_run_tasks(&self->e, fast, &self->w.task, 1, &r));
@@ -562,6 +565,194 @@ TEST_F(trace, a_hang_is_a_fault_a_reset_and_a_recovery)
 		    self->events[n].job == 2 && self->events[n].error == -ECANCELED)
 			cancelled += self->events[n].core == -1;
 	EXPECT_EQ(1, cancelled) TH_LOG("it never had a core");
+}
+
+static const char *const files[] = { "sched", "contexts", "vms", "sram" };
+
+/* All of a file of debugfs, for the caller to free; NULL when it is not there */
+static char *read_debugfs(const char *name)
+{
+	size_t size = 1 << 20, len;
+	char path[128], *text;
+	FILE *file;
+
+	snprintf(path, sizeof(path), DEBUGFS "%s", name);
+	file = fopen(path, "r");
+	if (!file)
+		return NULL;
+	text = malloc(size);
+	len = text ? fread(text, 1, size - 1, file) : 0;
+	if (text)
+		text[len] = '\0';
+	fclose(file);
+	return text;
+}
+
+static bool debugfs_says(const char *name, const char *what)
+{
+	char *text = read_debugfs(name);
+	bool says = text && strstr(text, what);
+
+	free(text);
+	return says;
+}
+
+/* Reads all files until told to stop; counts the times they were all there */
+struct reader {
+	pthread_t thread;
+	atomic_bool stop;
+	atomic_uint rounds;
+};
+
+static void *read_on(void *data)
+{
+	struct reader *reader = data;
+	unsigned int n, there;
+
+	while (!reader->stop) {
+		for (n = 0, there = 0; n < ARRAY_SIZE(files); n++) {
+			char *text = read_debugfs(files[n]);
+
+			there += !!text;
+			free(text);
+		}
+		reader->rounds += there == ARRAY_SIZE(files);
+	}
+	return NULL;
+}
+
+FIXTURE(debugfs)
+{
+	struct npu_env e;
+	struct npu_work w;
+	struct npu_work hang;
+	struct reader reader;
+};
+
+FIXTURE_SETUP(debugfs)
+{
+	int ret = npu_env_open(&self->e);
+
+	if (ret == -ENODEV)
+		SKIP(return, "no npu device");
+	ASSERT_EQ(0, ret);
+	if (access(DEBUGFS "sched", R_OK))
+		SKIP(return, "no debugfs, or not root");
+	ASSERT_EQ(0, npu_work_small(&self->e, &self->w, 12));
+	ASSERT_EQ(0, npu_work_hang(&self->e, &self->hang));
+	ASSERT_EQ(0, pthread_create(&self->reader.thread, NULL, read_on, &self->reader));
+}
+
+FIXTURE_TEARDOWN(debugfs)
+{
+	self->reader.stop = true;
+	pthread_join(self->reader.thread, NULL);
+	npu_env_close(&self->e);
+}
+
+TEST_F(debugfs, tells_what_is_going_on)
+{
+	int64_t client = fdinfo(self->e.fd, "drm-client-id");
+	unsigned int core = npu_first_core(&self->e);
+	struct drm_npu_ctx_set longer = {
+		.flags = DRM_NPU_CTX_SET_TIMEOUT,
+		.timeout_ms = self->e.info.max_timeout_ms,
+	};
+	struct drm_npu_job_result r;
+	struct npu_env other;
+	char what[128];
+	uint32_t ctx;
+
+	ASSERT_EQ(0, npu_ctx_create(self->e.fd, self->e.vm, 1ull << core, &ctx));
+	longer.ctx_id = ctx;
+	ASSERT_EQ(0, npu_ctx_set(self->e.fd, ctx, &longer));
+	snprintf(what, sizeof(what), "client %lld,", (long long)client);
+	EXPECT_TRUE(debugfs_says("contexts", what));
+	EXPECT_TRUE(debugfs_says("vms", what));
+	snprintf(what, sizeof(what), "timeout %u ms", longer.timeout_ms);
+	EXPECT_TRUE(debugfs_says("contexts", what));
+
+	ASSERT_EQ(0, npu_submit_work(self->e.fd, ctx, &self->hang, 0));
+	ASSERT_EQ(0, npu_submit_work(self->e.fd, ctx, &self->w, 0));
+	ASSERT_EQ(0, npu_job_wait(self->e.fd, ctx, 1, DRM_NPU_JOB_RUNNING, &r));
+	snprintf(what, sizeof(what), "runs job %lld.%u.1,", (long long)client, ctx);
+	EXPECT_TRUE(debugfs_says("sched", what));
+	snprintf(what, sizeof(what), "next job %lld.%u.2,", (long long)client, ctx);
+	EXPECT_TRUE(debugfs_says("sched", what));
+	longer.timeout_ms = self->e.info.min_timeout_ms;
+	ASSERT_EQ(0, npu_ctx_set(self->e.fd, ctx, &longer));
+	ASSERT_EQ(0, npu_job_wait(self->e.fd, ctx, 2, DRM_NPU_JOB_ENDED, &r));
+	EXPECT_TRUE(debugfs_says("contexts", "0 queued, 0 done, 2 failed"));
+	EXPECT_TRUE(debugfs_says("contexts", "banned"));
+
+	/* Without buffers, whose mappings would keep the file */
+	ASSERT_EQ(0, npu_env_open_plain(&other));
+	snprintf(what, sizeof(what), "client %lld,",
+		 (long long)fdinfo(other.fd, "drm-client-id"));
+	EXPECT_TRUE(debugfs_says("contexts", what));
+	npu_env_close(&other);
+	EXPECT_FALSE(debugfs_says("contexts", what));
+}
+
+TEST_F(debugfs, can_be_read_while_things_come_and_go)
+{
+	unsigned int before = self->reader.rounds, n = 0;
+	struct npu_env other;
+	struct npu_work w;
+	uint32_t ctx;
+
+	while (n < 40 || (self->reader.rounds < before + 10 && n < 4000)) {
+		ASSERT_EQ(0, npu_ctx_create(self->e.fd, self->e.vm, 0, &ctx));
+		ASSERT_EQ(0, npu_submit_work(self->e.fd, ctx, &self->w, 0));
+		ASSERT_EQ(0, npu_ctx_destroy(self->e.fd, ctx));
+		ASSERT_EQ(0, npu_env_open(&other));
+		ASSERT_EQ(0, npu_work_small(&other, &w, n));
+		EXPECT_EQ(0, npu_work_run(&other, other.ctx, &w));
+		npu_env_close(&other);
+		n++;
+	}
+	EXPECT_LE(before + 10, self->reader.rounds);
+	EXPECT_EQ(0, npu_work_run_everywhere(&self->e, &self->w));
+}
+
+TEST_F(debugfs, goes_and_comes_back_with_the_device)
+{
+	int64_t end = npu_now_ns() + NPU_PATIENCE_MS * 1000000ll;
+	unsigned int before;
+	int open_files[ARRAY_SIZE(files)];
+	char path[128], byte;
+	size_t n;
+
+	if (access(FACADE "/unbind", W_OK))
+		SKIP(return, "needs root");
+	for (n = 0; n < ARRAY_SIZE(files); n++) {
+		snprintf(path, sizeof(path), DEBUGFS "%s", files[n]);
+		open_files[n] = open(path, O_RDONLY);
+		ASSERT_LE(0, open_files[n]);
+	}
+	ASSERT_EQ(0, npu_submit_work(self->e.fd, self->e.ctx, &self->hang, 0));
+	ASSERT_EQ(0, npu_write_file(FACADE "/unbind", "npu"));
+	EXPECT_NE(0, access(DEBUGFS "sched", F_OK));
+	for (n = 0; n < ARRAY_SIZE(files); n++) {
+		EXPECT_EQ(-1, read(open_files[n], &byte, 1));
+		close(open_files[n]);
+	}
+	EXPECT_EQ(-1, fdinfo(self->e.fd, "drm-engine-npu"))
+		TH_LOG("there is nothing to be told of a device that is gone");
+	npu_env_close(&self->e);
+
+	ASSERT_EQ(0, npu_write_file(FACADE "/bind", "npu"));
+	while (npu_env_open(&self->e)) {
+		ASSERT_GT(end, npu_now_ns());
+		npu_sleep_ms(20);
+	}
+	before = self->reader.rounds;
+	while (self->reader.rounds < before + 2) {
+		ASSERT_GT(end, npu_now_ns());
+		npu_sleep_ms(10);
+	}
+	EXPECT_EQ(0, npu_work_small(&self->e, &self->w, 3));
+	EXPECT_EQ(0, npu_work_run_everywhere(&self->e, &self->w));
 }
 
 TEST_HARNESS_MAIN
