@@ -848,6 +848,213 @@ TEST_F(cores, sleep_takes_nothing_from_idle_cores)
 	}
 }
 
+#define NPU_DRIVER	"/sys/bus/platform/drivers/npu"
+
+static int unplug(void)
+{
+	return npu_write_file(NPU_DRIVER "/unbind", "npu");
+}
+
+/* The cores come back a moment later, and with the last of them the device. */
+static int plug_in(void)
+{
+	int64_t end = npu_now_ns() + 20000000000ll;
+	int ret = npu_write_file(NPU_DRIVER "/bind", "npu");
+
+	while (!ret && npu_find_node() < 0) {
+		if (npu_now_ns() > end)
+			return -ETIMEDOUT;
+		npu_sleep_ms(5);
+	}
+	return ret;
+}
+
+/* Is it what somebody sees whose device has gone? */
+static bool is_gone(int ret)
+{
+	return ret == -ENODEV || ret == -ENOENT || ret == -ENXIO;
+}
+
+FIXTURE(unplug)
+{
+	int node;
+};
+
+FIXTURE_SETUP(unplug)
+{
+	self->node = npu_find_node();
+	if (self->node < 0)
+		SKIP(return, "no npu device");
+	if (access(NPU_DRIVER "/unbind", W_OK))
+		SKIP(return, "needs root");
+}
+
+/* It works, and has its name back as soon as nobody has the old one open. */
+FIXTURE_TEARDOWN(unplug)
+{
+	int64_t end = npu_now_ns() + 20000000000ll;
+	struct npu_env e;
+	struct npu_work w;
+	unsigned int n;
+
+	if (npu_find_node() < 0) {
+		EXPECT_EQ(0, plug_in());
+	}
+	while (npu_find_node() != self->node && npu_now_ns() < end) {
+		EXPECT_EQ(0, unplug());
+		EXPECT_EQ(0, plug_in());
+	}
+	ASSERT_EQ(0, npu_env_open(&e));
+	EXPECT_EQ(self->node, e.node);
+	ASSERT_EQ(0, npu_work_small(&e, &w, 82));
+	for (n = 0; n < e.info.num_cores; n++) {
+		EXPECT_EQ(0, npu_work_run_on(&e, &w, n));
+	}
+	npu_env_close(&e);
+}
+
+TEST_F(unplug, the_device_goes_while_jobs_run_and_files_are_open)
+{
+	struct npu_work hang, small, w;
+	struct drm_npu_task *tasks;
+	struct npu_env e, bad;
+	uint32_t count, handle;
+	int fence[3], n;
+
+	ASSERT_EQ(0, npu_env_open(&e));
+	ASSERT_EQ(0, npu_env_open(&bad));
+	ASSERT_EQ(0, npu_work_small(&e, &small, 81));
+	ASSERT_EQ(0, npu_work_matmul(&e, &w, 32, 128, 64, 83));
+	ASSERT_EQ(0, npu_work_hang(&bad, &hang));
+	ASSERT_EQ(0, npu_long_tasks(&e, e.ctx, &w, 300, &count));
+	tasks = npu_repeat(&w, count);
+	ASSERT_NE(NULL, tasks);
+	fence[0] = npu_run_to_file(&bad, bad.ctx, &hang.task, 1);
+	fence[1] = npu_run_to_file(&e, e.ctx, tasks, count);
+	fence[2] = npu_run_to_file(&e, e.ctx, &small.task, 1);
+	ASSERT_GE(fence[0], 0);
+	ASSERT_GE(fence[1], 0);
+	ASSERT_GE(fence[2], 0);
+	ASSERT_EQ(0, unplug());
+	EXPECT_LT(npu_find_node(), 0);
+	for (n = 0; n < 3; n++) {
+		int status = npu_file_wait(fence[n], NPU_PATIENCE_MS);
+
+		EXPECT_TRUE(status == -ENODEV || status == -ECANCELED ||
+			    (n && status == NPU_DONE))
+			TH_LOG("job %d ended with %d", n, status);
+		close(fence[n]);
+	}
+	EXPECT_EQ(-ENODEV, npu_bo_create(e.fd, 4096, 0, 0, &handle));
+	EXPECT_EQ(-ENODEV, npu_submit_work(e.fd, e.ctx, &small, 0));
+	EXPECT_EQ(-ENODEV, npu_ctx_destroy(bad.fd, bad.ctx));
+
+	/* That it is back is nothing to those who had the old one. */
+	ASSERT_EQ(0, plug_in());
+	EXPECT_EQ(-ENODEV, npu_submit_work(e.fd, e.ctx, &small, 0));
+	npu_work_free(&e, &small);
+	npu_work_free(&e, &w);
+	npu_work_free(&bad, &hang);
+	npu_env_close(&bad);
+	npu_env_close(&e);
+	free(tasks);
+}
+
+/* Opens it again whenever it has gone */
+static void stubborn_client(unsigned int seed, int stop)
+{
+	int ret, runs = 0;
+	struct npu_env e;
+	struct npu_work w;
+	char c;
+
+	while (read(stop, &c, 1) < 0) {
+		ret = npu_env_open(&e);
+		if (is_gone(ret))
+			continue;
+		if (ret)
+			_exit(1);
+		ret = npu_work_matmul(&e, &w, 32, 64, 64, seed++);
+		while (!ret && read(stop, &c, 1) < 0) {
+			ret = npu_work_run(&e, e.ctx, &w);
+			runs += !ret;
+		}
+		if (ret && ret != -ENODEV && ret != -ECANCELED)
+			_exit(2);
+		npu_work_free(&e, &w);
+		npu_env_close(&e);
+	}
+	_exit(runs ? 0 : 3);
+}
+
+static int start_clients(void (*client)(unsigned int seed, int stop),
+			 pid_t *pid, unsigned int count, int *stop)
+{
+	unsigned int n;
+	int fd[2];
+
+	if (pipe2(fd, O_NONBLOCK))
+		return -errno;
+	for (n = 0; n < count; n++) {
+		pid[n] = fork();
+		if (pid[n] < 0)
+			return -errno;
+		if (!pid[n]) {
+			close(fd[1]);
+			client(n, fd[0]);
+		}
+	}
+	close(fd[0]);
+	*stop = fd[1];
+	return 0;
+}
+
+/* Zero if all of them were content */
+static int stop_clients(const pid_t *pid, unsigned int count, int stop)
+{
+	int status, bad = 0;
+	unsigned int n;
+
+	close(stop);
+	for (n = 0; n < count; n++)
+		bad |= waitpid(pid[n], &status, 0) != pid[n] ? 1 : status;
+	return bad;
+}
+
+TEST_F(unplug, the_device_comes_and_goes_under_load)
+{
+	unsigned int seed = 5, i;
+	pid_t pid[4];
+	int stop;
+
+	ASSERT_EQ(0, start_clients(stubborn_client, pid, 4, &stop));
+	for (i = 0; i < 8; i++) {
+		npu_sleep_ms(npu_random(&seed) % 300);
+		EXPECT_EQ(0, unplug());
+		npu_sleep_ms(npu_random(&seed) % 20);
+		EXPECT_EQ(0, plug_in());
+	}
+	npu_sleep_ms(500);
+	EXPECT_EQ(0, stop_clients(pid, 4, stop));
+}
+
+TEST_F(unplug, the_system_sleeps_under_load)
+{
+	unsigned int i;
+	pid_t pid[4];
+	int stop;
+
+	if (npu_why_not_sleep())
+		SKIP(return, "%s", npu_why_not_sleep());
+	ASSERT_EQ(0, start_clients(stubborn_client, pid, 4, &stop));
+	for (i = 0; i < 4; i++) {
+		npu_sleep_ms(200);
+		EXPECT_EQ(0, npu_almost_sleep());
+	}
+	npu_sleep_ms(200);
+	EXPECT_EQ(0, stop_clients(pid, 4, stop));
+}
+
 /* Somebody may have the device open at this moment */
 static int unload_module(void)
 {

@@ -10,6 +10,8 @@
 #include <signal.h>
 #include <sys/wait.h>
 
+#include <linux/sync_file.h>
+
 #include "kselftest_harness.h"
 #include "npu_mem.h"
 #include "npu_test.h"
@@ -91,6 +93,8 @@ static int reset_limits(const uint64_t *rate, unsigned int count,
 	unsigned int n;
 	int ret = set_limits(rate[0], rate[count - 1]);
 
+	if (!ret)
+		ret = set_rate("polling_interval", 50);
 	for (n = 0; n < c->count && !ret; n++)
 		ret = set_core(c, n, "power/control", "auto");
 	return ret;
@@ -309,6 +313,41 @@ TEST_F(power, the_clock_follows_the_load)
 	EXPECT_TRUE(clock_gets_to(&self->e, self->rate[0]));
 	close(fence[0]);
 	close(fence[1]);
+}
+
+/* Nobody looks at the load here, so it is not that which counts. */
+TEST_F(power, a_deadline_makes_the_clock_fast)
+{
+	uint64_t low = self->rate[0], high = self->rate[self->num_rates - 1];
+	struct sync_set_deadline deadline = { 0 };
+	int fence[2], tries, raised = 0;
+
+	ASSERT_EQ(0, set_core(&self->c, 0, "power/control", "on"));
+	for (tries = 0; tries < 10 && !raised; tries++) {
+		EXPECT_TRUE(clock_gets_to(&self->e, low));
+		ASSERT_EQ(0, set_rate("polling_interval", 0));
+		ASSERT_EQ(0, keep_busy(&self->e, self->tasks, self->num_tasks,
+				       fence));
+
+		/* Too far off to do anything about it now */
+		deadline.deadline_ns = npu_now_ns() + 5000000000ll;
+		ASSERT_EQ(0, npu_ioctl(fence[0], SYNC_IOC_SET_DEADLINE,
+				       &deadline));
+		npu_sleep_ms(100);
+		EXPECT_EQ(low, clock_rate(&self->e));
+
+		deadline.deadline_ns = npu_now_ns() + 50000000ll;
+		ASSERT_EQ(0, npu_ioctl(fence[0], SYNC_IOC_SET_DEADLINE,
+				       &deadline));
+		if (!npu_file_status(fence[0]))
+			raised = clock_gets_to(&self->e, high) ? 1 : -1;
+		EXPECT_EQ(NPU_DONE, npu_file_wait(fence[1], NPU_PATIENCE_MS));
+		close(fence[0]);
+		close(fence[1]);
+		ASSERT_EQ(0, set_rate("polling_interval", 50));
+	}
+	EXPECT_EQ(1, raised);
+	EXPECT_TRUE(clock_gets_to(&self->e, low));
 }
 
 /*
