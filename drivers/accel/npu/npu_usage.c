@@ -9,6 +9,7 @@
 #include <drm/drm_print.h>
 
 #include "npu_ctx.h"
+#include "npu_devfreq.h"
 #include "npu_device.h"
 #include "npu_drv.h"
 #include "npu_gem.h"
@@ -150,7 +151,7 @@ static void show_engine(struct drm_printer *p, struct npu_file *file)
 	drm_printf(p, "drm-engine-npu:\t%llu ns\n", ns);
 	drm_printf(p, "drm-engine-capacity-npu:\t%u\n", npu->num_cores);
 	drm_printf(p, "drm-cycles-npu:\t%llu\n", cycles);
-	drm_printf(p, "drm-maxfreq-npu:\t%llu Hz\n", hz);
+	drm_printf(p, "drm-maxfreq-npu:\t%llu Hz\n", npu_devfreq_max_hz(npu) ?: hz);
 }
 
 /* The buffer stays, but nothing else does: these are statistics. */
