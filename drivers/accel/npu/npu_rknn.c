@@ -26,7 +26,8 @@
  *
  * Each unit has two groups of registers that tasks use in turn, and an
  * interrupt bit for each group. Which of the two a task uses is the hardware's
- * business, so either bit ends it.
+ * business, so either bit ends it; but the bit that has ended the last task is
+ * believed only if the counter of finished tasks says the same.
  *
  * A stream can also name the next one, in its last words but two: the PC then goes
  * on by itself, with one interrupt behind the last of as many tasks as it was told
@@ -83,6 +84,12 @@ struct rknn_regs {
 
 	/** @count: tasks that the PC runs when it is started, if known */
 	u32 count;
+
+	/** @given: tasks that it got since its counter was cleared */
+	u32 given;
+
+	/** @last: what was raised for the end of the last task */
+	u32 last;
 };
 
 static int rknn_bind(struct npu_core *core)
@@ -128,6 +135,7 @@ static void rknn_init(struct npu_core *core)
 	writel_relaxed(0, regs->pc + PC_INT_MASK);
 	writel_relaxed(PC_INT_ALL, regs->pc + PC_INT_CLEAR);
 	rknn_forget(core);
+	regs->last = 0;
 }
 
 static u32 rknn_version(struct npu_core *core)
@@ -188,6 +196,7 @@ static void rknn_set_count(struct rknn_regs *regs, u32 count)
 		       PC_TASK_CON_COUNT_CLEAR | PC_TASK_CON_UNKNOWN,
 		       regs->pc + PC_TASK_CON);
 	regs->count = count;
+	regs->given = 0;
 }
 
 static u32 rknn_amounts(u32 size)
@@ -214,6 +223,7 @@ static void rknn_start(struct npu_core *core, const struct npu_task *task, u32 c
 		regs->mask = mask;
 	}
 
+	regs->given += count;
 	/* Not relaxed: what the CPU wrote to memory has to be there first. */
 	writel(PC_OPERATION_ENABLE_OP_EN, regs->pc + PC_OPERATION_ENABLE);
 }
@@ -242,6 +252,24 @@ static u32 rknn_finished(struct npu_core *core)
 	return FIELD_GET(PC_TASK_STATUS_FINISHED, readl(regs->pc + PC_TASK_STATUS));
 }
 
+/*
+ * Has the hardware finished what it was given? Tasks use the groups of a unit in
+ * turn, so an interrupt that is not that of the last task is the one of this
+ * task. If it is the same once more, the counter tells: it has come a second
+ * time, or too late, or the stream does without the second group.
+ */
+static bool rknn_has_ended(struct npu_core *core, u32 raised)
+{
+	struct rknn_regs *regs = core->regs;
+	u32 left;
+
+	if (raised & ~regs->last)
+		return true;
+
+	left = (regs->given - rknn_finished(core)) & PC_TASK_STATUS_FINISHED;
+	return !left || left > regs->count;
+}
+
 static u32 rknn_irq(struct npu_core *core, const struct npu_task *task, bool lost)
 {
 	struct rknn_regs *regs = core->regs;
@@ -264,7 +292,8 @@ static u32 rknn_irq(struct npu_core *core, const struct npu_task *task, bool los
 	if (raised & expected & RKNN_ERRORS)
 		events |= NPU_EVENT_ERROR;
 
-	if (raised & done) {
+	if ((raised & done) && rknn_has_ended(core, raised & done)) {
+		regs->last = raised & done;
 		/* What other units have raised meanwhile is of no interest. */
 		raised = PC_INT_ALL;
 		events |= NPU_EVENT_DONE;
@@ -272,7 +301,8 @@ static u32 rknn_irq(struct npu_core *core, const struct npu_task *task, bool los
 	}
 	writel(raised, regs->pc + PC_INT_CLEAR);
 
-	return events;
+	/* Without an end, nothing was lost. */
+	return lost && events == NPU_EVENT_RAISED ? 0 : events;
 }
 
 /**
