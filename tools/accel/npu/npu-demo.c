@@ -141,7 +141,8 @@ static void add_context(struct client *c, uint32_t *ctx)
 	struct drm_npu_ctx_create args = {
 		.vm_id = c->vm,
 		.sched_class = c->sched_class,
-		.timeout_ms = npu_info(c->dev)->min_timeout_ms,
+		/* Who hangs may as well be found out soon. */
+		.timeout_ms = c->hang_job ? npu_info(c->dev)->min_timeout_ms : 0,
 	};
 
 	if (ioctl(npu_fd(c->dev), DRM_IOCTL_NPU_CTX_CREATE, &args))
