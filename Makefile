@@ -54,4 +54,9 @@ lint:
 docs:
 	@scripts/docs
 
-.PHONY: help run check bench timeline shell modules selftest kunit lint docs
+## make series     the patches for the mailing lists, with a cover letter, into
+##                 build/series; BUILD=y builds the kernel after each of them
+series:
+	@scripts/series $(if $(BUILD),--build)
+
+.PHONY: help run check bench timeline shell modules selftest kunit lint docs series

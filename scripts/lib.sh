@@ -176,3 +176,10 @@ results()
 	say "1..$tap_n"
 	[ "$tap_bad" -eq 0 ]
 }
+
+# For checkpatch: programs do not have the kernel's macros (attributes), what a
+# selftest asserts is more than one statement (braces, macros), and their messages
+# are not about functions. They are not held to --strict.
+NOT_FOR_PROGRAMS=BRACES,EMBEDDED_FUNCTION_NAME,MACRO_WITH_FLOW_CONTROL
+NOT_FOR_PROGRAMS=$NOT_FOR_PROGRAMS,MULTISTATEMENT_MACRO_USE_DO_WHILE
+NOT_FOR_PROGRAMS=$NOT_FOR_PROGRAMS,PREFER_DEFINED_ATTRIBUTE_MACRO
