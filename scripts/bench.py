@@ -155,43 +155,51 @@ def submit(sections, **of):
 
 
 def gaps(section):
-    """For each kick that follows an interrupt of its core: the time from there, the
-    time from the driver's first look at the core, whether the IOMMU changed."""
-    found = []
-    up, look, changed = {}, {}, set()
+    """For each kick that follows an interrupt of its core: the time from there, and
+    the time from the driver's first look at the core."""
+    up, look = {}, {}
     edges = {id(e) for e in rises(section)}
     for event in section.events:
         unit = event.unit
         if id(event) in edges:
             up[unit] = event.ns
             look.pop(unit, None)
-            changed.discard(unit)
-        elif unit not in up:
-            continue
-        elif is_kick(event):
-            found.append((event.ns - up.pop(unit), event.ns - look[unit],
-                          unit in changed))
-        elif event.kind == "iommu_write":
-            changed.add(unit)
-        elif event.kind.startswith("npu") and is_access(event):
+        elif unit in up and is_kick(event):
+            yield event.ns - up.pop(unit), event.ns - look[unit]
+        elif unit in up and event.kind.startswith("npu") and is_access(event):
             look.setdefault(unit, event.ns)
-    return found
 
 
 def gap(section):
     """From an interrupt to the next kick of its core, the median."""
-    return statistics.median_low(whole for whole, _, _ in gaps(section))
+    return statistics.median_low(whole for whole, _ in gaps(section))
 
 
 def own_gap(section):
     """What of that comes after the driver's first look."""
-    return statistics.median_low(own for _, own, _ in gaps(section))
+    return statistics.median_low(own for _, own in gaps(section))
 
 
 def switch(section):
-    """From an interrupt to the kick of another client's job."""
-    return statistics.median_low(whole for whole, _, changed in gaps(section)
-                                 if changed)
+    """From the interrupt of one client's last task to the kick of another's first,
+    the median. The kernel may run streams of its own in between."""
+    found = []
+    end, kick, changed = {}, {}, set()
+    edges = {id(e) for e in rises(section)}
+    for event in section.events:
+        unit = event.unit
+        if id(event) in edges:
+            end.setdefault(unit, event.ns)
+        elif event.kind == "iommu_write":
+            changed.add(unit)
+        elif is_kick(event):
+            kick[unit] = event.ns
+        elif event.kind == "npu_fetch" and event.value == section.of["va"]:
+            begin = end.pop(unit, None)
+            if unit in changed and begin is not None:
+                found.append(kick[unit] - begin)
+            changed.discard(unit)
+    return statistics.median_low(found)
 
 
 def tasks_of(section):

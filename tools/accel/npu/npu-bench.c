@@ -570,13 +570,16 @@ static void bench_clients(void)
 		work_new(&c[i], LONG_TASK, &w[i]);
 		s[i] = submit_new(&q[i], &w[i], 1, JOBS);
 	}
+	if (w[0].cmd.va != w[1].cmd.va)
+		die("streams at different addresses");
 	mark_begin();
 	for (int i = 0; i < CLIENTS; i++)
 		submit(&q[i], s[i]);
 	for (int i = 0; i < CLIENTS; i++)
 		buffer_wait(&c[i], &w[i].data);
 	mark_end();
-	section("clients jobs=%u", CLIENTS * JOBS);
+	section("clients jobs=%u va=%#llx", CLIENTS * JOBS,
+		(unsigned long long)w[0].cmd.va);
 	for (int i = 0; i < CLIENTS; i++) {
 		free(s[i]);
 		client_close(&c[i]);
