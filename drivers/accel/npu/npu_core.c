@@ -216,21 +216,31 @@ static void kick_locked(struct npu_core *core)
 {
 	struct npu_job *job = npu_core_job_locked(core);
 	struct npu_task task = npu_job_task_locked(job, core);
+	u32 count = job->linked ? npu_job_part_locked(job) : 1;
 
 	lockdep_assert_held(&core->npu->sched.lock);
 
-	if (!core->started) {
-		take_over_locked(core, job->ctx);
-		npu_job_begin_locked(job, core);
-	}
-	core->started = true;
-	core->first = job->cur;
-	core->count = job->linked ? npu_job_part_locked(job) : 1;
-	core->progress = jiffies;
-	core->npu->ip->ops->start(core, &task, core->count);
-	trace_npu_task_start(core, job, core->count);
+	core->npu->ip->ops->start(core, &task, count);
 
+	/* The hardware works; who asks how far it is has to wait for the lock. */
+	core->first = job->cur;
+	core->count = count;
+	core->progress = jiffies;
+	trace_npu_task_start(core, job, count);
 	npu_fault_watch_locked(core);
+}
+
+/* Runs the first task of the job that was given to a core. */
+static void begin_locked(struct npu_core *core, u64 now)
+{
+	struct npu_job *job = npu_core_job_locked(core);
+
+	lockdep_assert_held(&core->npu->sched.lock);
+
+	take_over_locked(core, job->ctx);
+	npu_job_begin_locked(job, core, now);
+	core->started = true;
+	kick_locked(core);
 }
 
 /**
@@ -265,10 +275,11 @@ bool npu_core_progress_locked(struct npu_core *core)
 /**
  * npu_core_start_locked() - start the job that was given to a core
  * @core: the core
+ * @now: time in nanoseconds
  *
  * At once if the core has power and the right VM, otherwise from a work.
  */
-void npu_core_start_locked(struct npu_core *core)
+void npu_core_start_locked(struct npu_core *core, u64 now)
 {
 	struct npu_sched_core *s = slots(core);
 
@@ -278,7 +289,7 @@ void npu_core_start_locked(struct npu_core *core)
 		if (!core->powered)
 			core->powered = pm_runtime_get_if_active(core->dev) > 0;
 		if (core->powered) {
-			kick_locked(core);
+			begin_locked(core, now);
 			return;
 		}
 	}
@@ -305,7 +316,7 @@ static void start_next_locked(struct npu_core *core, u64 now)
 	lockdep_assert_held(&core->npu->sched.lock);
 
 	if (npu_sched_start(&core->npu->sched, core->index, false, now))
-		npu_core_start_locked(core);
+		npu_core_start_locked(core, now);
 	else
 		npu_core_idle_locked(core);
 }
@@ -451,6 +462,7 @@ static void npu_core_run_work(struct work_struct *work)
 	struct npu_vm *vm = NULL;
 	bool powered, cookie;
 	int ret = 0;
+	u64 now;
 
 	guard(mutex)(&core->lock);
 
@@ -476,8 +488,9 @@ static void npu_core_run_work(struct work_struct *work)
 		} else if (ret) {
 			npu_fault_raise_locked(core, ret);
 		} else {
-			kick_locked(core);
-			npu_sched_fill(sched, core->index, ktime_get_raw_ns());
+			now = ktime_get_raw_ns();
+			begin_locked(core, now);
+			npu_sched_fill(sched, core->index, now);
 		}
 	}
 	dma_fence_end_signalling(cookie);

@@ -171,7 +171,7 @@ int npu_core_bind(struct npu_core *core, struct device *dev);
 void npu_core_unbind(struct npu_core *core);
 
 struct npu_job *npu_core_job_locked(struct npu_core *core);
-void npu_core_start_locked(struct npu_core *core);
+void npu_core_start_locked(struct npu_core *core, u64 now);
 void npu_core_end_locked(struct npu_core *core, int error);
 bool npu_core_event_locked(struct npu_core *core, bool lost);
 bool npu_core_progress_locked(struct npu_core *core);

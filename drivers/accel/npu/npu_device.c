@@ -81,11 +81,11 @@ void npu_device_schedule_locked(struct npu_device *npu)
 
 	for (unsigned int i = 0; i < npu->num_cores; i++)
 		if (npu_sched_start(sched, i, true, now))
-			npu_core_start_locked(npu->cores[i]);
+			npu_core_start_locked(npu->cores[i], now);
 
 	for (unsigned int i = 0; i < npu->num_cores; i++)
 		if (npu_sched_start(sched, i, false, now))
-			npu_core_start_locked(npu->cores[i]);
+			npu_core_start_locked(npu->cores[i], now);
 
 	for (unsigned int i = 0; i < npu->num_cores; i++)
 		npu_sched_fill(sched, i, now);

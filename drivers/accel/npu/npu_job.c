@@ -201,14 +201,15 @@ void npu_job_cancel(struct npu_job *job)
  * npu_job_begin_locked() - a core begins to work on a job
  * @job: the job
  * @core: the core
+ * @now: time in nanoseconds
  */
-void npu_job_begin_locked(struct npu_job *job, struct npu_core *core)
+void npu_job_begin_locked(struct npu_job *job, struct npu_core *core, u64 now)
 {
 	lockdep_assert_held(&job->ctx->npu->sched.lock);
 
-	job->since_ns = ktime_get_raw_ns();
+	job->since_ns = now;
 	if (!job->result.start_ns)
-		job->result.start_ns = job->since_ns;
+		job->result.start_ns = now;
 	job->result.core = core->index;
 	if (job->program)
 		npu_program_patch_locked(job->program, core->index, job->values);

@@ -120,7 +120,7 @@ void npu_job_set_program(struct npu_job *job, struct npu_program *program, u32 *
 void npu_job_cancel(struct npu_job *job);
 struct npu_task npu_job_task_locked(const struct npu_job *job,
 				    const struct npu_core *core);
-void npu_job_begin_locked(struct npu_job *job, struct npu_core *core);
+void npu_job_begin_locked(struct npu_job *job, struct npu_core *core, u64 now);
 u32 npu_job_part_locked(struct npu_job *job);
 void npu_job_part_done_locked(struct npu_job *job, u32 count);
 u64 npu_job_leave_locked(struct npu_job *job, u64 now);
