@@ -242,6 +242,15 @@ static int ctx_with_limit(struct npu_env *e, uint32_t timeout_ms, uint32_t *ctx)
 	return ret;
 }
 
+/* With that a list is run as a whole, also if there are other contexts. */
+static void follow_all(struct drm_npu_task *tasks, uint32_t count)
+{
+	uint32_t n;
+
+	for (n = 1; n < count; n++)
+		tasks[n].flags = DRM_NPU_TASK_FOLLOWS;
+}
+
 /*
  * A list that hangs in its task @n. On a busy machine an earlier one may seem to
  * hang; then the limit was too short.
@@ -273,7 +282,7 @@ TEST_F(links, a_list_that_ends_too_early_hangs)
 		rknn_link(&self->w[n].stream, 0, 16);
 		ASSERT_EQ(0, npu_work_stream(&self->e, &self->w[n]));
 		/* Or the kernel may start the next one itself. */
-		self->tasks[n + 1].flags = DRM_NPU_TASK_FOLLOWS;
+		follow_all(self->tasks, SHORT);
 		EXPECT_EQ(-ETIME, run_hanging(&self->e, self->tasks, SHORT,
 					      n + 1, &r));
 		EXPECT_EQ(n + 1, r.tasks_done);
@@ -289,19 +298,17 @@ TEST_F(links, a_hang_tells_its_task)
 
 	ASSERT_EQ(0, npu_work_hang(&self->e, &hang));
 	for (n = 0; n < SHORT; n++) {
-		struct drm_npu_task keep = self->tasks[n];
-
 		if (n) {
 			rknn_link(&self->w[n - 1].stream, hang.task.cmd_va,
 				  hang.task.cmd_size);
 			ASSERT_EQ(0, npu_work_stream(&self->e, &self->w[n - 1]));
 		}
 		self->tasks[n] = hang.task;
+		follow_all(self->tasks, SHORT);
 		EXPECT_EQ(-ETIME, run_hanging(&self->e, self->tasks, SHORT, n,
 					      &r));
 		EXPECT_EQ(n, r.tasks_done);
 		EXPECT_EQ(-ETIME, r.error);
-		self->tasks[n] = keep;
 		ASSERT_EQ(0, link_all(&self->e, self->w, LIST, self->tasks));
 	}
 }
@@ -366,6 +373,7 @@ TEST_F(links, a_list_may_take_longer_than_its_limit)
 	for (i = 0; i < 8 && took < 3000000ull * limit_ms; i++) {
 		tasks = long_list(&self->e, &w, 8 * limit_ms, &count);
 		ASSERT_NE(NULL, tasks);
+		follow_all(tasks, count);
 		ASSERT_EQ(0, ctx_with_limit(&self->e, limit_ms, &ctx));
 		ret = run_list(&self->e, ctx, tasks, count, &r);
 		took = ret == NPU_DONE ? r.end_ns - r.start_ns : 0;
@@ -510,8 +518,7 @@ TEST_F(links, what_follows_is_not_separated)
 
 	tasks = long_list(&self->e, &w, 500, &count);
 	ASSERT_NE(NULL, tasks);
-	for (n = 1; n < count; n++)
-		tasks[n].flags = DRM_NPU_TASK_FOLLOWS;
+	follow_all(tasks, count);
 	ASSERT_EQ(0, run_both(&self->e, tasks, count, &self->w[0], &b));
 	EXPECT_LE(b.list.end_ns, b.urgent.start_ns);
 	EXPECT_EQ(0, npu_work_check(&self->e, &w));
