@@ -26,11 +26,13 @@
 #include "hw/irq.h"
 #include "hw/loader.h"
 #include "hw/misc/rk3588_cru.h"
+#include "hw/misc/rk3588_i2c.h"
 #include "hw/misc/rk3588_iommu.h"
 #include "hw/misc/rk3588_npu.h"
 #include "hw/misc/rk3588_pmu.h"
 #include "hw/misc/rk3588_qos.h"
 #include "hw/misc/rk3588_scmi.h"
+#include "hw/misc/rk8602.h"
 #include "hw/misc/unimp.h"
 #include "hw/or-irq.h"
 #include "hw/qdev-clock.h"
@@ -56,6 +58,9 @@ OBJECT_DECLARE_SIMPLE_TYPE(RK3588MachineState, RK3588_MACHINE)
 #define PSCI_FEATURES           0x8400000a
 #define SIP_SUSPEND_MODE        0x82000003
 #define SIP_SCMI_AGENT0         0x82000010
+
+/* Of the NPU's regulator on its I2C bus */
+#define RK8602_ADDRESS          0x42
 
 /* Cells of an interrupt specifier in a device tree */
 #define FDT_IRQ_SPI             0
@@ -299,7 +304,7 @@ static DeviceState *rk3588_create_npu_iommu(RK3588MachineState *s, int core)
     return dev;
 }
 
-static void rk3588_create_npu_core(RK3588MachineState *s, int core)
+static DeviceState *rk3588_create_npu_core(RK3588MachineState *s, int core)
 {
     static const int domain[RK3588_NUM_NPU_CORES] = {
         RK3588_PMU_NPUTOP, RK3588_PMU_NPU1, RK3588_PMU_NPU2,
@@ -349,6 +354,18 @@ static void rk3588_create_npu_core(RK3588MachineState *s, int core)
     }
     rk3588_fan_out(s->pmu, "domain", domain[core], "power", powered,
                    num_powered);
+    return dev;
+}
+
+static void rk3588_create_npu(RK3588MachineState *s)
+{
+    DeviceState *core[RK3588_NUM_NPU_CORES];
+
+    for (int i = 0; i < RK3588_NUM_NPU_CORES; i++) {
+        core[i] = rk3588_create_npu_core(s, i);
+    }
+    rk3588_fan_out(DEVICE(s->scmi), "npu-undervolt", 0,
+                   RK3588_NPU_GPIO_UNDERVOLT, core, RK3588_NUM_NPU_CORES);
 }
 
 /*
@@ -359,11 +376,26 @@ static void rk3588_create_firmware(RK3588MachineState *s)
 {
     DeviceState *dev = qdev_new(TYPE_RK3588_SCMI);
 
+    object_property_add_child(OBJECT(s), "scmi", OBJECT(dev));
     object_property_set_link(OBJECT(dev), "memory",
                              OBJECT(get_system_memory()), &error_fatal);
     qdev_prop_set_uint64(dev, "shmem", RK3588_SCMI_SHMEM_BASE);
     sysbus_realize_and_unref(SYS_BUS_DEVICE(dev), &error_fatal);
     s->scmi = RK3588_SCMI(dev);
+}
+
+/* The NPU's supply, where many boards have it */
+static void rk3588_create_regulator(RK3588MachineState *s)
+{
+    DeviceState *i2c = sysbus_create_simple(TYPE_RK3588_I2C, RK3588_I2C1_BASE,
+                                            rk3588_spi(s, RK3588_SPI_I2C1));
+    I2CSlave *regulator = i2c_slave_create_simple(RK3588_I2C(i2c)->bus,
+                                                  TYPE_RK8602,
+                                                  RK8602_ADDRESS);
+
+    qdev_connect_gpio_out_named(DEVICE(regulator), "voltage", 0,
+                                qdev_get_gpio_in_named(DEVICE(s->scmi),
+                                                       "npu-voltage", 0));
 }
 
 static void rk3588_create_devices(RK3588MachineState *s)
@@ -385,6 +417,7 @@ static void rk3588_create_devices(RK3588MachineState *s)
                    rk3588_spi(s, RK3588_SPI_UART2), UART_BAUDBASE,
                    serial_hd(0), DEVICE_LITTLE_ENDIAN);
 
+    rk3588_create_regulator(s);
     qdev_connect_gpio_out_named(s->pmu, "domain", RK3588_PMU_NPU,
                                 qdev_get_gpio_in_named(DEVICE(s->scmi),
                                                        "npu-power", 0));
@@ -535,9 +568,7 @@ static void rk3588_init(MachineState *ms)
     rk3588_create_gic(s, ms);
     rk3588_create_firmware(s);
     rk3588_create_devices(s);
-    for (int i = 0; i < RK3588_NUM_NPU_CORES; i++) {
-        rk3588_create_npu_core(s, i);
-    }
+    rk3588_create_npu(s);
 
     s->bootinfo.ram_size = MIN(ms->ram_size, RK3588_DRAM_LOW_MAX);
     s->bootinfo.loader_start = 0;

@@ -14,6 +14,7 @@
 #include "qemu/cutils.h"
 #include "qemu/log.h"
 #include "qapi/error.h"
+#include "hw/irq.h"
 #include "hw/misc/rk3588_scmi.h"
 #include "hw/qdev-clock.h"
 #include "hw/qdev-properties.h"
@@ -105,6 +106,20 @@ static const ScmiClock scmi_clocks[RK3588_SCMI_NUM_CLOCKS] = {
     { "scmi_hclk_sd",          150, { 150 } },
 };
 
+/*
+ * What the NPU needs to run at a rate: those of the vendor's kernel, which are
+ * for the average chip.
+ */
+static const struct {
+    uint64_t rate;
+    int uv;
+} npu_needs[] = {
+    { 700 * MHZ, 700000 },
+    { 800 * MHZ, 750000 },
+    { 900 * MHZ, 800000 },
+    { UINT64_MAX, 850000 },
+};
+
 /* A reply under construction: words after the status word */
 typedef struct ScmiReply {
     uint32_t word[PAYLOAD_WORDS - 1];
@@ -140,7 +155,20 @@ static unsigned int clock_num_rates(const ScmiClock *c)
 
 static void scmi_update_npu(RK3588ScmiState *s)
 {
-    clock_update_hz(s->npu, s->enabled[CLK_NPU] ? s->rate[CLK_NPU] : 0);
+    uint64_t rate = s->enabled[CLK_NPU] ? s->rate[CLK_NPU] : 0;
+    unsigned int i = 0;
+
+    clock_update_hz(s->npu, rate);
+
+    while (rate > npu_needs[i].rate) {
+        i++;
+    }
+    if (rate && s->npu_voltage < npu_needs[i].uv) {
+        trace_rk3588_scmi_undervolt(rate, s->npu_voltage, npu_needs[i].uv);
+        qemu_set_irq(s->npu_undervolt, 1);
+    } else {
+        qemu_set_irq(s->npu_undervolt, 0);
+    }
 }
 
 /* The highest rate the clock has that is not above what was asked for. */
@@ -153,8 +181,10 @@ static void clock_set_rate(RK3588ScmiState *s, uint32_t id, uint64_t rate)
         i++;
     }
     if (id == CLK_NPU && !s->npu_power) {
-        qemu_log_mask(LOG_GUEST_ERROR, "rk3588-scmi: the NPU's clock is set "
-                      "while its domain is off, which hangs real firmware\n");
+        qemu_log_mask(LOG_GUEST_ERROR, "rk3588-scmi: hangs, because the NPU's "
+                      "clock is set while its domain is off\n");
+        s->hung = true;
+        return;
     }
     s->rate[id] = c->rates[i] * MHZ;
     trace_rk3588_scmi_rate(c->name, rate, s->rate[id]);
@@ -315,6 +345,9 @@ void rk3588_scmi_doorbell(RK3588ScmiState *s)
     uint32_t *payload = mem + SHMEM_PAYLOAD / 4;
     ScmiReply reply = { .count = 0 };
 
+    if (s->hung) {
+        return;
+    }
     if (address_space_read(&s->as, s->shmem, MEMTXATTRS_UNSPECIFIED, mem,
                            sizeof(mem)) != MEMTX_OK) {
         return;
@@ -324,6 +357,9 @@ void rk3588_scmi_doorbell(RK3588ScmiState *s)
     }
 
     payload[0] = scmi_dispatch(s, mem, &reply);
+    if (s->hung) {
+        return;
+    }
     if (payload[0] != SCMI_SUCCESS) {
         reply.count = 0;
     }
@@ -342,10 +378,19 @@ static void scmi_set_npu_power(void *opaque, int n, int level)
     RK3588_SCMI(opaque)->npu_power = level;
 }
 
+static void scmi_set_npu_voltage(void *opaque, int n, int uv)
+{
+    RK3588ScmiState *s = RK3588_SCMI(opaque);
+
+    s->npu_voltage = uv;
+    scmi_update_npu(s);
+}
+
 static void rk3588_scmi_reset_hold(Object *obj, ResetType type)
 {
     RK3588ScmiState *s = RK3588_SCMI(obj);
 
+    s->hung = false;
     for (int i = 0; i < RK3588_SCMI_NUM_CLOCKS; i++) {
         s->rate[i] = scmi_clocks[i].reset * MHZ;
         s->enabled[i] = true;
@@ -378,17 +423,24 @@ static void rk3588_scmi_init(Object *obj)
     RK3588ScmiState *s = RK3588_SCMI(obj);
 
     s->npu = qdev_init_clock_out(DEVICE(obj), "npu");
+    s->npu_voltage = INT_MAX;
     qdev_init_gpio_in_named(DEVICE(obj), scmi_set_npu_power, "npu-power", 1);
+    qdev_init_gpio_in_named(DEVICE(obj), scmi_set_npu_voltage, "npu-voltage",
+                            1);
+    qdev_init_gpio_out_named(DEVICE(obj), &s->npu_undervolt, "npu-undervolt",
+                             1);
 }
 
 static const VMStateDescription vmstate_rk3588_scmi = {
     .name = TYPE_RK3588_SCMI,
-    .version_id = 1,
-    .minimum_version_id = 1,
+    .version_id = 2,
+    .minimum_version_id = 2,
     .fields = (const VMStateField[]) {
         VMSTATE_UINT64_ARRAY(rate, RK3588ScmiState, RK3588_SCMI_NUM_CLOCKS),
         VMSTATE_BOOL_ARRAY(enabled, RK3588ScmiState, RK3588_SCMI_NUM_CLOCKS),
         VMSTATE_BOOL(npu_power, RK3588ScmiState),
+        VMSTATE_BOOL(hung, RK3588ScmiState),
+        VMSTATE_INT32(npu_voltage, RK3588ScmiState),
         VMSTATE_END_OF_LIST()
     }
 };

@@ -116,7 +116,7 @@ struct RK3588NpuCoreState {
     AddressSpace dma_as;
     uint8_t core_index;
 
-    bool power, aclk, hclk, srst_a, srst_h;
+    bool power, aclk, hclk, srst_a, srst_h, undervolt;
 
     /* PC */
     uint32_t base, amounts, int_mask, int_raw, task_con, task_dma_base;
@@ -590,6 +590,9 @@ static const char *npu_cannot_run(RK3588NpuCoreState *s, uint32_t enable)
             (s->s_pointer[b] >> 28 & 3) != s->core_index) {
             return "core bits of S_POINTER";
         }
+    }
+    if (s->undervolt) {
+        return "voltage";
     }
     if (s->inject_hang) {
         s->inject_hang--;
@@ -1145,6 +1148,16 @@ static void npu_set_power(void *opaque, int n, int level)
     s->power = level;
 }
 
+static void npu_set_undervolt(void *opaque, int n, int level)
+{
+    RK3588NpuCoreState *s = opaque;
+
+    s->undervolt = level;
+    if (level && s->state == NPU_RUNNING) {
+        npu_hang(s, "voltage");
+    }
+}
+
 static void npu_set_aclk(void *opaque, int n, int level)
 {
     RK3588NpuCoreState *s = opaque;
@@ -1253,6 +1266,8 @@ static void npu_init(Object *obj)
     qdev_init_gpio_in_named(dev, npu_set_hclk, RK3588_NPU_GPIO_HCLK, 1);
     qdev_init_gpio_in_named(dev, npu_set_srst_a, RK3588_NPU_GPIO_SRST_A, 1);
     qdev_init_gpio_in_named(dev, npu_set_srst_h, RK3588_NPU_GPIO_SRST_H, 1);
+    qdev_init_gpio_in_named(dev, npu_set_undervolt, RK3588_NPU_GPIO_UNDERVOLT,
+                            1);
     s->power = s->aclk = s->hclk = true;
 
     npu_add_injections(s);

@@ -538,6 +538,151 @@ static void test_scmi(void)
     qtest_quit(qts);
 }
 
+#define I2C(offset)         (RK3588_I2C1_BASE + (offset))
+#define I2C_CON             I2C(0x00)
+#define I2C_MRXADDR         I2C(0x08)
+#define I2C_MRXRADDR        I2C(0x0c)
+#define I2C_MTXCNT          I2C(0x10)
+#define I2C_MRXCNT          I2C(0x14)
+#define I2C_IPD             I2C(0x1c)
+#define I2C_TXDATA          I2C(0x100)
+#define I2C_RXDATA          I2C(0x200)
+#define CON_WRITE           0x01
+#define CON_COMBINED        0x03
+#define CON_START           0x08
+#define CON_STOP            0x10
+#define CON_LASTACK         0x20
+#define INT_MBTF            0x04
+#define INT_MBRF            0x08
+#define INT_START           0x10
+#define INT_STOP            0x20
+#define INT_NAK             0x40
+
+#define REGULATOR           0x42
+#define REGULATOR_ENABLE    0x00
+#define REGULATOR_ID        0x03
+#define REGULATOR_VSEL      0x06
+
+static void i2c_start(QTestState *qts, uint32_t con)
+{
+    qtest_writel(qts, I2C_CON, con | CON_START);
+    g_assert_cmphex(qtest_readl(qts, I2C_IPD), ==, INT_START);
+    qtest_writel(qts, I2C_IPD, INT_START);
+    qtest_writel(qts, I2C_CON, con);
+}
+
+static void i2c_stop(QTestState *qts, uint32_t con)
+{
+    qtest_writel(qts, I2C_CON, con | CON_STOP);
+    g_assert_cmphex(qtest_readl(qts, I2C_IPD), ==, INT_STOP);
+    qtest_writel(qts, I2C_IPD, INT_STOP);
+    qtest_writel(qts, I2C_CON, 0);
+}
+
+static uint32_t i2c_set(QTestState *qts, uint8_t address, uint8_t reg,
+                        uint8_t value)
+{
+    uint32_t raised;
+
+    i2c_start(qts, CON_WRITE);
+    qtest_writel(qts, I2C_TXDATA, address << 1 | reg << 8 | value << 16);
+    qtest_writel(qts, I2C_MTXCNT, 3);
+    raised = qtest_readl(qts, I2C_IPD);
+    qtest_writel(qts, I2C_IPD, raised);
+    i2c_stop(qts, CON_WRITE);
+    return raised;
+}
+
+static uint8_t i2c_get(QTestState *qts, uint8_t address, uint8_t reg)
+{
+    uint32_t con = CON_COMBINED | CON_LASTACK;
+
+    qtest_writel(qts, I2C_MRXADDR, address << 1 | 1u << 24);
+    qtest_writel(qts, I2C_MRXRADDR, reg | 1u << 24);
+    i2c_start(qts, con);
+    qtest_writel(qts, I2C_MRXCNT, 1);
+    g_assert_cmphex(qtest_readl(qts, I2C_IPD), ==, INT_MBRF);
+    qtest_writel(qts, I2C_IPD, INT_MBRF);
+    i2c_stop(qts, con);
+    return qtest_readl(qts, I2C_RXDATA);
+}
+
+static void set_millivolts(QTestState *qts, int mv)
+{
+    g_assert_cmphex(i2c_set(qts, REGULATOR, REGULATOR_VSEL,
+                            (mv - 500) * 100 / 625), ==, INT_MBTF);
+}
+
+static void test_regulator(void)
+{
+    QTestState *qts = start();
+
+    g_assert_cmphex(i2c_get(qts, REGULATOR, REGULATOR_ID), ==, 0x0a);
+    g_assert_cmphex(i2c_get(qts, REGULATOR, REGULATOR_ENABLE), ==, 0x80);
+    g_assert_cmphex(i2c_get(qts, REGULATOR, REGULATOR_VSEL), ==, 48);
+    set_millivolts(qts, 700);
+    g_assert_cmphex(i2c_get(qts, REGULATOR, REGULATOR_VSEL), ==, 32);
+
+    /* Nobody else is there, and what it is cannot be changed. */
+    g_assert_cmphex(i2c_set(qts, REGULATOR + 1, 0, 0), ==, INT_NAK);
+    i2c_set(qts, REGULATOR, REGULATOR_ID, 0);
+    g_assert_cmphex(i2c_get(qts, REGULATOR, REGULATOR_ID), ==, 0x0a);
+
+    qtest_system_reset(qts);
+    g_assert_cmphex(i2c_get(qts, REGULATOR, REGULATOR_VSEL), ==, 48);
+    qtest_quit(qts);
+}
+
+/* Each rate of the NPU needs its voltage. */
+static void test_undervolt(void)
+{
+    static const struct {
+        uint32_t mhz;
+        int mv;
+    } needs[] = {
+        { 1000, 850 }, { 900, 800 }, { 800, 750 }, { 700, 700 }, { 200, 700 },
+    };
+    QTestState *qts = start_cpu();
+
+    clear_bits(qts, PMU_PWR, PWR_ALL);
+    qtest_irq_intercept_out_named(qts, "/machine/scmi", "npu-undervolt");
+    for (size_t i = 0; i < ARRAY_SIZE(needs); i++) {
+        scmi_set_rate(qts, CLK_NPU, needs[i].mhz * 1000000);
+        set_millivolts(qts, needs[i].mv);
+        g_assert_false(qtest_get_irq(qts, 0));
+        set_millivolts(qts, needs[i].mv - 25);
+        g_assert_true(qtest_get_irq(qts, 0));
+    }
+    set_millivolts(qts, 800);
+    g_assert_false(qtest_get_irq(qts, 0));
+    scmi_set_rate(qts, CLK_NPU, 1000000000);
+    g_assert_true(qtest_get_irq(qts, 0));
+    scmi_set_rate(qts, CLK_NPU, 900000000);
+    g_assert_false(qtest_get_irq(qts, 0));
+    i2c_set(qts, REGULATOR, REGULATOR_ENABLE, 0);
+    g_assert_true(qtest_get_irq(qts, 0));
+    qtest_quit(qts);
+}
+
+/* Firmware does not survive it when the NPU's clock is set without power. */
+static void test_rate_without_power(void)
+{
+    const uint32_t args[] = { 0, CLK_NPU, 300000000, 0 };
+    QTestState *qts = start_cpu();
+
+    set_bits(qts, PMU_PWR, PWR_ALL);
+    qtest_writel(qts, SHMEM_STATUS, 0);
+    qtest_writel(qts, SHMEM_LENGTH, 4 + sizeof(args));
+    qtest_writel(qts, SHMEM_HEADER, SCMI_CLOCK << 10 | 5);
+    for (size_t i = 0; i < ARRAY_SIZE(args); i++) {
+        qtest_writel(qts, SHMEM_PAYLOAD + i * 4, args[i]);
+    }
+    cpu_smc(qts, SIP_SCMI, 0);
+    g_assert_cmphex(qtest_readl(qts, SHMEM_STATUS), ==, 0);
+    check_npu_clocks(qts, "200 MHz");
+    qtest_quit(qts);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -550,10 +695,14 @@ int main(int argc, char **argv)
     qtest_add_func("/rk3588/pmu/domains", test_power_domains);
     qtest_add_func("/rk3588/pmu/handshakes", test_power_handshakes);
     qtest_add_func("/rk3588/qos", test_qos);
+    qtest_add_func("/rk3588/regulator", test_regulator);
     if (qtest_has_accel("tcg")) {
         qtest_add_func("/rk3588/cpu/external-abort", test_external_abort);
         qtest_add_func("/rk3588/cpu/firmware", test_firmware);
         qtest_add_func("/rk3588/cpu/scmi", test_scmi);
+        qtest_add_func("/rk3588/cpu/undervolt", test_undervolt);
+        qtest_add_func("/rk3588/cpu/rate-without-power",
+                       test_rate_without_power);
     }
     return g_test_run();
 }

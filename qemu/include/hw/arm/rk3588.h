@@ -37,6 +37,7 @@
 #define RK3588_QOS_MCU_NPU      0xfdf72400
 #define RK3588_GICD_BASE        0xfe600000
 #define RK3588_GICR_BASE        0xfe680000
+#define RK3588_I2C1_BASE        0xfea90000
 #define RK3588_UART2_BASE       0xfeb50000
 #define RK3588_SRAM2_BASE       0xff001000
 #define RK3588_SRAM2_SIZE       0xef000
@@ -52,6 +53,7 @@
 /* Shared peripheral interrupts */
 #define RK3588_NUM_SPI          512
 #define RK3588_SPI_NPU(core)    (110 + (core))
+#define RK3588_SPI_I2C1         318
 #define RK3588_SPI_UART2        333
 #define RK3588_SPI_VIRTIO(n)    (480 + (n))
 

@@ -22,8 +22,10 @@
  *  + sysbus IRQ 0: level, high while (raw & mask) != 0.
  *  + Clock input "npu": the compute clock.
  *  + Named GPIO inputs, one line each: "power" (1 = domain on), "aclk" and
- *    "hclk" (1 = running), "srst-a" and "srst-h" (1 = reset asserted).
- *    All lines that are never driven are taken as on, running and released.
+ *    "hclk" (1 = running), "srst-a" and "srst-h" (1 = reset asserted),
+ *    "undervolt" (1 = the clock is too fast for the supply: no task comes to
+ *    its end, those that run included).
+ *    All lines that are never driven are taken as on, running, released and 0.
  *
  * Fault injection, QOM properties writable at run time (qom-set). Each is a
  * count of events still to be spoilt and counts down by itself:
@@ -64,5 +66,6 @@ OBJECT_DECLARE_SIMPLE_TYPE(RK3588NpuCoreState, RK3588_NPU_CORE)
 #define RK3588_NPU_GPIO_HCLK   "hclk"
 #define RK3588_NPU_GPIO_SRST_A "srst-a"
 #define RK3588_NPU_GPIO_SRST_H "srst-h"
+#define RK3588_NPU_GPIO_UNDERVOLT "undervolt"
 
 #endif /* HW_MISC_RK3588_NPU_H */

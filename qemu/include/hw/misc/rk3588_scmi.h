@@ -11,6 +11,10 @@
  *  + property "shmem" (uint64): its address
  *  + Clock output "npu": the compute clock of the NPU cores
  *  + named GPIO input "npu-power": 1 when the NPU's power domain is on
+ *  + named GPIO input "npu-voltage": the NPU's supply in microvolts; enough if
+ *    nobody drives it
+ *  + named GPIO output "npu-undervolt": 1 while that is less than the NPU needs
+ *    at the rate of its clock
  */
 
 #ifndef HW_MISC_RK3588_SCMI_H
@@ -35,6 +39,9 @@ struct RK3588ScmiState {
     uint64_t shmem;
     Clock *npu;
     bool npu_power;
+    bool hung;                  /* answers no more */
+    int32_t npu_voltage;
+    qemu_irq npu_undervolt;
 
     uint64_t rate[RK3588_SCMI_NUM_CLOCKS];
     bool enabled[RK3588_SCMI_NUM_CLOCKS];
