@@ -379,6 +379,80 @@ TEST_F(power, the_clock_rests_while_all_cores_sleep)
 	}
 }
 
+#define REGULATOR	"/sys/class/regulator/regulator.%u/%s"
+
+/* Which of the regulators is it? Only one that can change its voltage. */
+static int find_regulator(unsigned int *number)
+{
+	char path[128], text[64], max[64];
+
+	for (*number = 0; *number < 256; ++*number) {
+		snprintf(path, sizeof(path), REGULATOR, *number, "name");
+		if (npu_read_file(path, text, sizeof(text)) ||
+		    strncmp(text, "vdd_npu_s0", 10))
+			continue;
+		snprintf(path, sizeof(path), REGULATOR, *number,
+			 "min_microvolts");
+		if (npu_read_file(path, text, sizeof(text)))
+			continue;
+		snprintf(path, sizeof(path), REGULATOR, *number,
+			 "max_microvolts");
+		if (!npu_read_file(path, max, sizeof(max)) && strcmp(text, max))
+			return 0;
+	}
+	return -ENOENT;
+}
+
+static long microvolts(unsigned int regulator)
+{
+	char path[128], text[64];
+
+	snprintf(path, sizeof(path), REGULATOR, regulator, "microvolts");
+	return npu_read_file(path, text, sizeof(text)) ? -1 : atol(text);
+}
+
+/*
+ * A rate without its voltage hangs the emulated NPU, and a task that runs while
+ * one of them changes as well. So that the one comes before the other is seen
+ * by tasks that end.
+ */
+TEST_F(power, the_supply_follows_the_clock)
+{
+	uint64_t low = self->rate[0], high = self->rate[self->num_rates - 1];
+	unsigned int regulator, n;
+	long uv, last = 0;
+	int fence[2];
+
+	if (find_regulator(&regulator))
+		SKIP(return, "the supply has a fixed voltage, or another name");
+	ASSERT_EQ(0, set_core(&self->c, 0, "power/control", "on"));
+	for (n = 0; n < self->num_rates; n++) {
+		ASSERT_EQ(0, set_limits(self->rate[n], self->rate[n]));
+		uv = microvolts(regulator);
+		EXPECT_GE(uv, last);
+		EXPECT_TRUE(n || uv > 0);
+		last = uv;
+	}
+	ASSERT_EQ(0, keep_busy(&self->e, self->tasks, self->num_tasks, fence));
+	for (n = 0; n < 50; n++) {
+		ASSERT_EQ(0, set_limits(low, low));
+		uv = microvolts(regulator);
+		EXPECT_LT(uv, last);
+		ASSERT_EQ(0, set_limits(high, high));
+		EXPECT_EQ(last, microvolts(regulator));
+	}
+	EXPECT_EQ(NPU_DONE, npu_file_wait(fence[0], NPU_PATIENCE_MS));
+	EXPECT_EQ(NPU_DONE, npu_file_wait(fence[1], NPU_PATIENCE_MS));
+	EXPECT_EQ(0, npu_work_check(&self->e, &self->long_w));
+	close(fence[0]);
+	close(fence[1]);
+
+	/* And it does not stay high while nobody needs it. */
+	ASSERT_EQ(0, set_core(&self->c, 0, "power/control", "auto"));
+	ASSERT_TRUE(npu_cores_asleep(&self->c, 10000));
+	EXPECT_EQ(uv, microvolts(regulator));
+}
+
 /* Which of the cooling devices is the NPU? */
 static int find_cooling(unsigned int *number)
 {
