@@ -18,6 +18,7 @@
 #define TRACING		"/sys/kernel/tracing/"
 #define INSTANCE	TRACING "instances/npu_observe/"
 #define DEBUGFS		"/sys/kernel/debug/accel/npu/"
+#define DEVFREQ		"/sys/class/devfreq/npu/"
 #define FACADE		"/sys/bus/platform/drivers/npu"
 #define MAX_EVENTS	16384
 
@@ -163,7 +164,7 @@ TEST_F(fdinfo, a_running_job_counts)
 /* Exactly, unless the clock follows the load */
 TEST_F(fdinfo, cycles_are_time_by_clock)
 {
-	bool fixed = access("/sys/class/devfreq/npu", F_OK);
+	bool fixed = access(DEVFREQ, F_OK);
 	struct drm_npu_job_result r;
 	struct drm_npu_task *tasks;
 	double time, rate, max;
@@ -312,7 +313,7 @@ TEST_F(fdinfo, on_chip_memory_is_a_region_of_its_own)
 
 struct event {
 	char name[32];
-	int64_t client, ctx, job, core, task, tasks, error, on, alive;
+	int64_t ns, client, ctx, job, core, task, tasks, error, on, alive, hz;
 };
 
 static int clear_trace(void)
@@ -349,6 +350,10 @@ static int read_events(struct event *events, int max, int64_t client)
 		if (line[0] == '#' || !text ||
 		    sscanf(text, ": %31[a-z_]", e->name) != 1)
 			continue;
+		/* Seconds and microseconds are in front of the name. */
+		*text = '\0';
+		e->ns = strtod(strrchr(line, ' '), NULL) * 1e9;
+		*text = ':';
 		e->client = field(text, "client");
 		e->ctx = field(text, "ctx");
 		e->job = field(text, "job");
@@ -358,6 +363,7 @@ static int read_events(struct event *events, int max, int64_t client)
 		e->error = field(text, "error");
 		e->on = field(text, "on");
 		e->alive = field(text, "alive");
+		e->hz = field(text, "hz");
 		if (e->client == INT64_MIN || e->client == client)
 			n++;
 	}
@@ -385,6 +391,7 @@ FIXTURE_SETUP(trace)
 		SKIP(return, "no trace events");
 	rmdir(INSTANCE);
 	ASSERT_EQ(0, mkdir(INSTANCE, 0700));
+	ASSERT_EQ(0, npu_write_file(INSTANCE "trace_clock", "mono_raw"));
 	self->events = calloc(MAX_EVENTS, sizeof(*self->events));
 	ASSERT_NE(NULL, self->events);
 	self->client = fdinfo(self->e.fd, "drm-client-id");
@@ -565,6 +572,78 @@ TEST_F(trace, a_hang_is_a_fault_a_reset_and_a_recovery)
 		    self->events[n].job == 2 && self->events[n].error == -ECANCELED)
 			cancelled += self->events[n].core == -1;
 	EXPECT_EQ(1, cancelled) TH_LOG("it never had a core");
+}
+
+/* What the clock was like between two times, by the events that tell of it */
+static double cycles_between(const struct event *events, int count, double hz,
+			     int64_t start, int64_t end)
+{
+	double cycles = 0;
+	int64_t at = start;
+	int n;
+
+	for (n = 0; n < count; n++) {
+		if (strcmp(events[n].name, "npu_frequency"))
+			continue;
+		if (events[n].ns > at && events[n].ns < end) {
+			cycles += (events[n].ns - at) * 1e-9 * hz;
+			at = events[n].ns;
+		}
+		if (events[n].ns < end)
+			hz = events[n].hz;
+	}
+	return cycles + (end - at) * 1e-9 * hz;
+}
+
+static uint64_t clock_now(struct npu_env *e)
+{
+	struct drm_npu_core_info info[64];
+
+	return npu_query(e->fd, DRM_NPU_QUERY_CORES, info,
+			 e->info.num_cores * sizeof(*info)) ? 0 : info[0].clock_hz;
+}
+
+/* The clock changes while a job runs, and cycles follow. */
+TEST_F(trace, cycles_are_counted_by_the_clock_there_was)
+{
+	int64_t cycles = fdinfo(self->e.fd, "drm-cycles-npu");
+	char limit[32], lowest[32] = "";
+	struct drm_npu_ctx_set longer = {
+		.flags = DRM_NPU_CTX_SET_TIMEOUT,
+		.timeout_ms = 1000,
+		.ctx_id = self->e.ctx,
+	};
+	struct drm_npu_job_result r;
+	struct npu_work hang;
+	int count, n, changes = 0;
+	uint64_t hz, first = 0;
+	double expected;
+
+	if (npu_read_file(DEVFREQ "max_freq", limit, sizeof(limit)) ||
+	    npu_read_file(DEVFREQ "min_freq", lowest, sizeof(lowest)))
+		SKIP(return, "nobody changes the clock");
+	ASSERT_EQ(0, npu_work_hang(&self->e, &hang));
+	ASSERT_EQ(0, npu_ctx_set(self->e.fd, self->e.ctx, &longer));
+	hz = clock_now(&self->e);
+	ASSERT_EQ(0, npu_submit_ids(self->e.fd, self->e.ctx, &(struct drm_npu_job){
+					.tasks = NPU_ARRAY(&hang.task, 1) }, 1, &first));
+	for (n = 0; n < 3; n++) {
+		npu_sleep_ms(60);
+		EXPECT_EQ(0, npu_write_file(DEVFREQ "max_freq", "%s", lowest));
+		npu_sleep_ms(60);
+		EXPECT_EQ(0, npu_write_file(DEVFREQ "max_freq", "%s", limit));
+	}
+	ASSERT_EQ(0, npu_job_wait(self->e.fd, self->e.ctx, first, DRM_NPU_JOB_ENDED, &r));
+
+	count = read_events(self->events, MAX_EVENTS, self->client);
+	for (n = 0; n < count; n++)
+		changes += !strcmp(self->events[n].name, "npu_frequency") &&
+			   self->events[n].ns > r.start_ns && self->events[n].ns < r.end_ns;
+	EXPECT_LE(2, changes);
+	cycles = fdinfo(self->e.fd, "drm-cycles-npu") - cycles;
+	expected = cycles_between(self->events, count, hz, r.start_ns, r.end_ns);
+	EXPECT_LE(expected * 0.95, cycles);
+	EXPECT_GE(expected * 1.05, cycles);
 }
 
 static const char *const files[] = { "sched", "contexts", "vms", "sram" };
