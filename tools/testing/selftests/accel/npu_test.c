@@ -891,6 +891,7 @@ long npu_work_check_untouched(struct npu_env *e, struct npu_work *w)
 int npu_work_run(struct npu_env *e, uint32_t ctx, struct npu_work *w)
 {
 	uint32_t sync;
+	long wrong;
 	int ret;
 
 	ret = npu_work_arm(e, w);
@@ -905,7 +906,9 @@ int npu_work_run(struct npu_env *e, uint32_t ctx, struct npu_work *w)
 	npu_syncobj_destroy(e->fd, sync);
 	if (ret != NPU_DONE)
 		return ret ? ret : -EPROTO;
-	return npu_work_check(e, w) ? -EBADMSG : 0;
+	/* Of those that cannot be looked at, nobody knows whether they are wrong. */
+	wrong = npu_work_check(e, w);
+	return wrong < 0 ? wrong : wrong ? -EBADMSG : 0;
 }
 
 /* Runs on every core in turn; the first that fails is told */
