@@ -362,7 +362,7 @@ static const struct reserved reserved[] = {
 	RESERVED(13, ctx_set, flags, 15),
 	RESERVED(13, ctx_set, pad, 0),
 	RESERVED(14, job_query, flags, 0),
-	RESERVED(15, program_create, flags, 0),
+	RESERVED(15, program_create, flags, DRM_NPU_PROGRAM_LINKED),
 	RESERVED(15, program_create, pad, 0),
 	RESERVED(16, program_destroy, pad, 0),
 };
