@@ -611,6 +611,10 @@ TEST_F(cores, a_core_goes_with_runs_of_a_program)
 	struct npu_work stuck[RUNS], moved[RUNS], hang;
 	struct drm_npu_job_result r[RUNS + 1];
 	int here[RUNS], there[RUNS];
+	struct drm_npu_ctx_set patient = {
+		.flags = DRM_NPU_CTX_SET_TIMEOUT,
+		.timeout_ms = self->e.info.max_timeout_ms,
+	};
 	uint32_t program[3], ctx;
 	unsigned int n, i;
 
@@ -623,6 +627,7 @@ TEST_F(cores, a_core_goes_with_runs_of_a_program)
 	for (n = 0; n < self->c.count; n++) {
 		ASSERT_EQ(0, npu_ctx_create(self->e.fd, self->e.vm, 1ull << n,
 					    &ctx));
+		ASSERT_EQ(0, npu_ctx_set(self->e.fd, ctx, &patient));
 		ASSERT_EQ(0, npu_submit_program(self->e.fd, ctx, program[2],
 						NULL, 0, 0));
 		ASSERT_EQ(0, npu_job_wait(self->e.fd, ctx, 1,
