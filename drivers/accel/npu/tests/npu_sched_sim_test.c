@@ -371,6 +371,26 @@ static void test_weights(struct kunit *test)
 	}
 }
 
+/* Two that have long jobs and one core take turns, job or no job. */
+static void test_slices(struct kunit *test)
+{
+	static const unsigned int weights[] = { 1, 1 };
+	struct sim *sim = test->priv;
+	struct sim_ctx *ctx;
+
+	sim_start(sim, "slices", 1);
+	for (unsigned int i = 0; i < 2; i++) {
+		ctx = sim_ctx(test, i, DRM_NPU_CLASS_BALANCED, 0, BIT(0));
+		ctx->tasks = 10000;
+	}
+	simulate(test, 2ull * NSEC_PER_SEC);
+	KUNIT_EXPECT_EQ(test, sim->ctxs[0].ended + sim->ctxs[1].ended, 0);
+	/* A turn takes a slice, and what makes the change worth while. */
+	KUNIT_EXPECT_GT(test, sim->yields, 100);
+	KUNIT_EXPECT_LT(test, sim->yields, 200);
+	expect_shares(test, weights, ARRAY_SIZE(weights));
+}
+
 /* Who has been away does not get what it has missed, nor is it kept waiting. */
 static void test_comeback(struct kunit *test)
 {
@@ -592,6 +612,7 @@ static void test_random(struct kunit *test)
 static struct kunit_case npu_sched_sim_cases[] = {
 	KUNIT_CASE_SLOW(test_shares),
 	KUNIT_CASE_SLOW(test_weights),
+	KUNIT_CASE(test_slices),
 	KUNIT_CASE(test_comeback),
 	KUNIT_CASE(test_latency),
 	KUNIT_CASE_SLOW(test_latency_linked),
