@@ -82,11 +82,8 @@ struct rknn_regs {
 	/** @mask: interrupts that are enabled */
 	u32 mask;
 
-	/** @count: tasks that the PC runs when it is started, if known */
+	/** @count: tasks that the PC was started with */
 	u32 count;
-
-	/** @given: tasks that it got since its counter was cleared */
-	u32 given;
 
 	/** @last: what was raised for the end of the last task */
 	u32 last;
@@ -124,7 +121,6 @@ static void rknn_forget(struct npu_core *core)
 
 	regs->ready = false;
 	regs->mask = 0;
-	regs->count = 0;
 }
 
 static void rknn_init(struct npu_core *core)
@@ -189,14 +185,17 @@ static void rknn_prepare(struct npu_core *core)
 	regs->ready = true;
 }
 
-/* Also sets the counter of finished tasks to zero, which only lists look at. */
+/*
+ * The number of tasks changes less often than it is written here. But that also
+ * clears the counter of finished ones, and nobody knows whether the PC compares
+ * the two: every driver that has run on silicon does it for each start.
+ */
 static void rknn_set_count(struct rknn_regs *regs, u32 count)
 {
 	writel_relaxed(FIELD_PREP(PC_TASK_CON_NUMBER, count) | PC_TASK_CON_PP_EN |
 		       PC_TASK_CON_COUNT_CLEAR | PC_TASK_CON_UNKNOWN,
 		       regs->pc + PC_TASK_CON);
 	regs->count = count;
-	regs->given = 0;
 }
 
 static u32 rknn_amounts(u32 size)
@@ -212,9 +211,7 @@ static void rknn_start(struct npu_core *core, const struct npu_task *task, u32 c
 
 	if (!regs->ready)
 		rknn_prepare(core);
-	if (count > 1 || regs->count > 1 || !regs->count)
-		rknn_set_count(regs, count);
-
+	rknn_set_count(regs, count);
 	writel_relaxed(task->cmd_va, regs->pc + PC_BASE_ADDRESS);
 	writel_relaxed(rknn_amounts(task->cmd_size), regs->pc + PC_REGISTER_AMOUNTS);
 
@@ -223,7 +220,6 @@ static void rknn_start(struct npu_core *core, const struct npu_task *task, u32 c
 		regs->mask = mask;
 	}
 
-	regs->given += count;
 	/* Not relaxed: what the CPU wrote to memory has to be there first. */
 	writel(PC_OPERATION_ENABLE_OP_EN, regs->pc + PC_OPERATION_ENABLE);
 }
@@ -261,13 +257,8 @@ static u32 rknn_finished(struct npu_core *core)
 static bool rknn_has_ended(struct npu_core *core, u32 raised)
 {
 	struct rknn_regs *regs = core->regs;
-	u32 left;
 
-	if (raised & ~regs->last)
-		return true;
-
-	left = (regs->given - rknn_finished(core)) & PC_TASK_STATUS_FINISHED;
-	return !left || left > regs->count;
+	return (raised & ~regs->last) || rknn_finished(core) >= regs->count;
 }
 
 static u32 rknn_irq(struct npu_core *core, const struct npu_task *task, bool lost)

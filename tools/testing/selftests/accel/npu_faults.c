@@ -569,8 +569,8 @@ TEST_F(faults, a_stream_that_changes_what_is_the_kernels_is_told_apart)
 		{ RKNN_PC_INT_CLEAR, 0x1ffff, 0 },
 		{ RKNN_PC_OP_EN, 1, 0 },
 		{ RKNN_PC_OP_EN, 0, 0 },
-		{ RKNN_PC_TASK_CON, 0x5002, 3 },
-		{ RKNN_PC_TASK_CON, 0x5000, 3 },
+		{ RKNN_PC_TASK_CON, 0x5002, 0 },
+		{ RKNN_PC_TASK_CON, 0x5000, 0 },
 		{ RKNN_PC_TASK_DMA_BASE, 0x10000, 3 },
 	};
 	struct npu_env other;
