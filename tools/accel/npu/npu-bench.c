@@ -33,6 +33,8 @@
 #include "npu.h"
 #include "npu_rknn_cmd.h"
 
+#define ARRAY_SIZE(a)	(sizeof(a) / sizeof((a)[0]))
+
 /* What one array of tasks, jobs or handles has at most */
 #define MAX_TASKS	64
 #define MAX_JOBS	256
@@ -255,7 +257,7 @@ static void buffer_new(struct client *c, uint64_t size, struct buffer *b)
 {
 	struct npu_bo bo;
 
-	if (c->count == sizeof(c->buffers) / sizeof(c->buffers[0]))
+	if (c->count == ARRAY_SIZE(c->buffers))
 		die("too many buffers");
 	b->size = size;
 	if (driver == ROCKET) {

@@ -236,7 +236,7 @@ static const char *name_of(uint16_t offset)
 	else if (offset >= 0x4090 && offset <= 0x40ac)
 		snprintf(name, sizeof(name), "EW_OP_VALUE_%u", (offset - 0x4090) / 4);
 	else
-		strcpy(name, "-");
+		snprintf(name, sizeof(name), "-");
 	return name;
 }
 

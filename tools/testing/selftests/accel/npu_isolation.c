@@ -36,10 +36,15 @@ struct looker {
 	struct npu_work features;	/* 32 x 1024 by 1024 x 32 */
 };
 
-FIXTURE(isolation)
-{
+/* One that has something to hide, and one that would like to know */
+struct pair {
 	struct looker victim, spy;
 	struct npu_work secret;
+};
+
+FIXTURE(isolation)
+{
+	struct pair p;
 };
 
 static int looker_setup(struct looker *l)
@@ -58,29 +63,29 @@ static int looker_setup(struct looker *l)
 
 FIXTURE_SETUP(isolation)
 {
-	int ret = looker_setup(&self->victim);
+	int ret = looker_setup(&self->p.victim);
 
 	if (ret == -ENODEV)
 		SKIP(return, "no npu device");
 	ASSERT_EQ(0, ret);
-	ASSERT_EQ(0, looker_setup(&self->spy));
+	ASSERT_EQ(0, looker_setup(&self->p.spy));
 
-	ASSERT_EQ(0, npu_work_matmul(&self->victim.e, &self->secret, SECRET_M,
+	ASSERT_EQ(0, npu_work_matmul(&self->p.victim.e, &self->p.secret, SECRET_M,
 				     SECRET_K, SECRET_N, 1));
-	rknn_patch(&self->secret.stream, CBUF_CON0, BANKS_OF(9, 3));
-	ASSERT_EQ(0, npu_work_stream(&self->victim.e, &self->secret));
+	rknn_patch(&self->p.secret.stream, CBUF_CON0, BANKS_OF(9, 3));
+	ASSERT_EQ(0, npu_work_stream(&self->p.victim.e, &self->p.secret));
 }
 
 FIXTURE_TEARDOWN(isolation)
 {
-	npu_env_close(&self->spy.e);
-	npu_env_close(&self->victim.e);
+	npu_env_close(&self->p.spy.e);
+	npu_env_close(&self->p.victim.e);
 }
 
 /* One core for both of them; -ECHILD after the last */
-static int use_core(FIXTURE_DATA(isolation) *self, uint64_t *left)
+static int use_core(struct pair *p, uint64_t *left)
 {
-	struct looker *v = &self->victim, *s = &self->spy;
+	struct looker *v = &p->victim, *s = &p->spy;
 	unsigned int core;
 	int ret;
 
@@ -134,56 +139,56 @@ static int look(struct looker *l)
 	return ret < 0 ? ret : seen | ret;
 }
 
-static int leave_secret(FIXTURE_DATA(isolation) *self)
+static int leave_secret(struct pair *p)
 {
-	return npu_work_run(&self->victim.e, self->victim.ctx, &self->secret);
+	return npu_work_run(&p->victim.e, p->victim.ctx, &p->secret);
 }
 
 /* A core that has been idle for a while loses power, and what it has with it. */
-static int look_at_own(FIXTURE_DATA(isolation) *self)
+static int look_at_own(struct pair *p)
 {
 	int tries, ret = 0;
 
 	for (tries = 0; tries < 20 && ret >= 0 && ret != ALL_BANKS; tries++) {
-		ret = leave_secret(self);
+		ret = leave_secret(p);
 		if (!ret)
-			ret = look(&self->victim);
+			ret = look(&p->victim);
 	}
 	return ret;
 }
 
 TEST_F(isolation, no_bank_of_a_core_shows_what_another_client_left)
 {
-	uint64_t left = self->victim.e.info.core_mask;
+	uint64_t left = self->p.victim.e.info.core_mask;
 
-	while (!use_core(self, &left)) {
-		EXPECT_EQ(ALL_BANKS, look_at_own(self));
-		ASSERT_EQ(0, leave_secret(self));
-		EXPECT_EQ(0, look(&self->spy));
+	while (!use_core(&self->p, &left)) {
+		EXPECT_EQ(ALL_BANKS, look_at_own(&self->p));
+		ASSERT_EQ(0, leave_secret(&self->p));
+		EXPECT_EQ(0, look(&self->p.spy));
 	}
 }
 
 TEST_F(isolation, what_a_client_left_goes_when_it_goes)
 {
-	uint64_t left = self->victim.e.info.core_mask;
+	uint64_t left = self->p.victim.e.info.core_mask;
 
 	/* The last core only: then the victim is gone. */
-	while (!use_core(self, &left))
-		ASSERT_EQ(0, leave_secret(self));
-	npu_env_close(&self->victim.e);
-	EXPECT_EQ(0, look(&self->spy));
+	while (!use_core(&self->p, &left))
+		ASSERT_EQ(0, leave_secret(&self->p));
+	npu_env_close(&self->p.victim.e);
+	EXPECT_EQ(0, look(&self->p.spy));
 }
 
 TEST_F(isolation, what_a_hung_client_left_goes_with_the_reset)
 {
-	uint64_t left = 1ull << npu_first_core(&self->victim.e);
+	uint64_t left = 1ull << npu_first_core(&self->p.victim.e);
 	struct npu_work hang;
 
-	ASSERT_EQ(0, use_core(self, &left));
-	ASSERT_EQ(0, npu_work_hang(&self->victim.e, &hang));
-	ASSERT_EQ(0, leave_secret(self));
-	EXPECT_EQ(-ETIME, npu_work_run(&self->victim.e, self->victim.ctx, &hang));
-	EXPECT_EQ(0, look(&self->spy));
+	ASSERT_EQ(0, use_core(&self->p, &left));
+	ASSERT_EQ(0, npu_work_hang(&self->p.victim.e, &hang));
+	ASSERT_EQ(0, leave_secret(&self->p));
+	EXPECT_EQ(-ETIME, npu_work_run(&self->p.victim.e, self->p.victim.ctx, &hang));
+	EXPECT_EQ(0, look(&self->p.spy));
 }
 
 /* A work, and a stream of nothing but the start of the units it uses */
@@ -228,8 +233,8 @@ TEST_F(isolation, no_register_keeps_what_another_client_wrote)
 	struct repeat victim, spy;
 	int i;
 
-	ASSERT_EQ(0, repeat_setup(&victim, &self->victim.e, 5));
-	ASSERT_EQ(0, repeat_setup(&spy, &self->spy.e, 6));
+	ASSERT_EQ(0, repeat_setup(&victim, &self->p.victim.e, 5));
+	ASSERT_EQ(0, repeat_setup(&spy, &self->p.spy.e, 6));
 	for (i = 0; i < NPU_WORK_BOS; i++)
 		ASSERT_EQ(victim.w.bo[i].va, spy.w.bo[i].va);
 
@@ -263,21 +268,21 @@ static const struct {
 
 TEST_F(isolation, nothing_a_client_left_changes_what_another_computes)
 {
-	uint64_t left = 1ull << npu_first_core(&self->victim.e);
+	uint64_t left = 1ull << npu_first_core(&self->p.victim.e);
 	struct drm_npu_job_result r;
 	struct npu_work good, bad;
 	unsigned int i;
 
-	ASSERT_EQ(0, use_core(self, &left));
-	ASSERT_EQ(0, npu_work_small(&self->spy.e, &good, 7));
-	for (i = 0; i < sizeof(traces) / sizeof(traces[0]); i++) {
+	ASSERT_EQ(0, use_core(&self->p, &left));
+	ASSERT_EQ(0, npu_work_small(&self->p.spy.e, &good, 7));
+	for (i = 0; i < ARRAY_SIZE(traces); i++) {
 		uint32_t ctx;
 
 		/* The one before it may have got a ban. */
-		ASSERT_EQ(0, npu_ctx_create(self->victim.e.fd, self->victim.e.vm,
-					    1ull << npu_first_core(&self->victim.e),
+		ASSERT_EQ(0, npu_ctx_create(self->p.victim.e.fd, self->p.victim.e.vm,
+					    1ull << npu_first_core(&self->p.victim.e),
 					    &ctx));
-		ASSERT_EQ(0, npu_work_small(&self->victim.e, &bad, 8));
+		ASSERT_EQ(0, npu_work_small(&self->p.victim.e, &bad, 8));
 		memmove(&bad.stream.words[2], &bad.stream.words[0],
 			bad.stream.count * sizeof(bad.stream.words[0]));
 		bad.stream.words[0] = (uint64_t)traces[i].target << 48 |
@@ -285,15 +290,15 @@ TEST_F(isolation, nothing_a_client_left_changes_what_another_computes)
 				      traces[i].reg;
 		bad.stream.words[1] = 0;
 		bad.stream.count += 2;
-		ASSERT_EQ(0, npu_work_stream(&self->victim.e, &bad));
-		npu_run_tasks(&self->victim.e, ctx, &bad.task, 1, &r);
+		ASSERT_EQ(0, npu_work_stream(&self->p.victim.e, &bad));
+		npu_run_tasks(&self->p.victim.e, ctx, &bad.task, 1, &r);
 
-		EXPECT_EQ(0, npu_work_run(&self->spy.e, self->spy.ctx, &good))
+		EXPECT_EQ(0, npu_work_run(&self->p.spy.e, self->p.spy.ctx, &good))
 			TH_LOG("register %#x", traces[i].reg);
-		EXPECT_EQ(0, npu_work_run(&self->spy.e, self->spy.ctx, &good))
+		EXPECT_EQ(0, npu_work_run(&self->p.spy.e, self->p.spy.ctx, &good))
 			TH_LOG("register %#x", traces[i].reg);
-		npu_work_free(&self->victim.e, &bad);
-		ASSERT_EQ(0, npu_ctx_destroy(self->victim.e.fd, ctx));
+		npu_work_free(&self->p.victim.e, &bad);
+		ASSERT_EQ(0, npu_ctx_destroy(self->p.victim.e.fd, ctx));
 	}
 }
 
