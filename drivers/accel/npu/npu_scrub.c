@@ -44,9 +44,9 @@
 #define NPU_SCRUB_VA		SZ_1M
 /* What the result is filled with */
 #define NPU_SCRUB_FILL		0x5a
-/* How often to look, and when to stop; what computes may be an emulator. */
+/* How often to look, and when it hangs: what computes may be an emulator. */
 #define NPU_SCRUB_POLL_US	5
-#define NPU_SCRUB_TIMEOUT_US	200000
+#define NPU_SCRUB_TIMEOUT_US	(NPU_TIMEOUT_MS * USEC_PER_MSEC)
 
 static size_t cmd_space(const struct npu_ip *ip)
 {
