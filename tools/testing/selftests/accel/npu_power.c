@@ -556,4 +556,55 @@ TEST_F(power, how_long_a_core_stays_up_is_for_root_to_say)
 	}
 }
 
+/* A board whose device tree has no operating points */
+FIXTURE(fixed)
+{
+	struct npu_env e;
+	struct npu_work w;
+};
+
+FIXTURE_SETUP(fixed)
+{
+	uint64_t rate[MAX_RATES];
+	int ret = npu_env_open(&self->e);
+
+	if (ret == -ENODEV)
+		SKIP(return, "no npu device");
+	ASSERT_EQ(0, ret);
+	if (get_rates(rate) > 1)
+		SKIP(return, "there are operating points");
+	ASSERT_EQ(0, npu_work_small(&self->e, &self->w, 63));
+}
+
+FIXTURE_TEARDOWN(fixed)
+{
+	npu_env_close(&self->e);
+}
+
+/* Whatever load and deadlines there are, the clock is as the firmware left it. */
+TEST_F(fixed, without_operating_points_the_rate_stays)
+{
+	uint64_t rate = clock_rate(&self->e);
+	unsigned int n, core;
+
+	EXPECT_NE(0, access(DEVFREQ, F_OK));
+	EXPECT_NE(0, rate);
+	for (n = 0; n < 30; n++) {
+		for (core = 0; core < self->e.info.num_cores; core++)
+			ASSERT_EQ(0, npu_work_run_on(&self->e, &self->w, core));
+		EXPECT_EQ(rate, clock_rate(&self->e));
+	}
+}
+
+TEST_F(fixed, without_operating_points_the_system_sleeps)
+{
+	uint64_t rate = clock_rate(&self->e);
+
+	if (npu_why_not_sleep())
+		SKIP(return, "%s", npu_why_not_sleep());
+	EXPECT_EQ(0, npu_almost_sleep());
+	EXPECT_EQ(0, npu_work_run(&self->e, self->e.ctx, &self->w));
+	EXPECT_EQ(rate, clock_rate(&self->e));
+}
+
 TEST_HARNESS_MAIN
