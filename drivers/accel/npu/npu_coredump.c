@@ -56,6 +56,12 @@
 /* The task that failed, the one before it and the one after it */
 #define NPU_DUMP_STREAMS	3
 
+/*
+ * The text takes a processor for some milliseconds, and those who wait for the
+ * core need it first.
+ */
+#define NPU_DUMP_DELAY_MS	50
+
 /* How often and how long (in microseconds) the lock of a VM is asked for */
 #define NPU_DUMP_TRIES		5
 #define NPU_DUMP_WAIT		100
@@ -87,7 +93,7 @@ struct npu_coredump {
 	unsigned long busy;
 
 	/** @work: hands them over to userspace */
-	struct work_struct work;
+	struct delayed_work work;
 
 	/** @core: the core */
 	const struct npu_core *core;
@@ -231,7 +237,8 @@ static size_t print(const struct npu_coredump *dump, char *text, size_t size)
 
 static void npu_coredump_work(struct work_struct *work)
 {
-	struct npu_coredump *dump = container_of(work, struct npu_coredump, work);
+	struct npu_coredump *dump = container_of(to_delayed_work(work),
+						 struct npu_coredump, work);
 	size_t size = print(dump, NULL, INT_MAX);
 	char *text = vmalloc(size + 1);
 
@@ -261,7 +268,7 @@ int npu_coredump_init(struct npu_device *npu)
 	npu->coredump = vzalloc(sizeof(*npu->coredump));
 	if (!npu->coredump)
 		return -ENOMEM;
-	INIT_WORK(&npu->coredump->work, npu_coredump_work);
+	INIT_DELAYED_WORK(&npu->coredump->work, npu_coredump_work);
 	return drmm_add_action_or_reset(&npu->drm, npu_coredump_fini, npu->coredump);
 }
 
@@ -274,7 +281,7 @@ int npu_coredump_init(struct npu_device *npu)
 void npu_coredump_flush(struct npu_device *npu)
 {
 	if (npu->coredump)
-		flush_work(&npu->coredump->work);
+		flush_delayed_work(&npu->coredump->work);
 }
 
 static void take_job_locked(struct npu_coredump *dump, const struct npu_job *job)
@@ -365,5 +372,5 @@ void npu_coredump_take(struct npu_core *core, const struct npu_core_fault *fault
 	/* Last, because it changes which registers the core shows. */
 	dump->num_regs = core->npu->ip->ops->dump(core, dump->regs, NPU_DUMP_REGS);
 
-	schedule_work(&dump->work);
+	schedule_delayed_work(&dump->work, msecs_to_jiffies(NPU_DUMP_DELAY_MS));
 }
