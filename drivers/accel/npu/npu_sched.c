@@ -255,15 +255,22 @@ static void limit_credit_locked(struct npu_sched *s, struct npu_sched_ctx *ctx)
 		set_vtime_locked(s, share, floor - NPU_SCHED_CREDIT_NS);
 }
 
+static void drop_deadline_locked(struct npu_sched *s, struct npu_sched_ctx *ctx)
+{
+	lockdep_assert_held(&s->lock);
+
+	if (!RB_EMPTY_NODE(&ctx->urgent))
+		rb_erase_cached(&ctx->urgent, &s->urgent[ctx->rank]);
+	RB_CLEAR_NODE(&ctx->urgent);
+}
+
 static void note_deadline_locked(struct npu_sched *s, struct npu_sched_ctx *ctx)
 {
 	struct npu_sched_job *head = head_of(ctx);
 
 	lockdep_assert_held(&s->lock);
 
-	if (!RB_EMPTY_NODE(&ctx->urgent))
-		rb_erase_cached(&ctx->urgent, &s->urgent[ctx->rank]);
-	RB_CLEAR_NODE(&ctx->urgent);
+	drop_deadline_locked(s, ctx);
 	if (!head || head->deadline == U64_MAX)
 		return;
 	ctx->deadline = head->deadline;
@@ -324,9 +331,7 @@ static void unwait_locked(struct npu_sched *s, struct npu_sched_ctx *ctx)
 			rb_erase_cached(&share->entries[i].rb,
 					&s->cores[i].shares[share->rank]);
 	}
-	if (!RB_EMPTY_NODE(&ctx->urgent))
-		rb_erase_cached(&ctx->urgent, &s->urgent[ctx->rank]);
-	RB_CLEAR_NODE(&ctx->urgent);
+	drop_deadline_locked(s, ctx);
 }
 
 /* Of a class and among those who wait, what the one that had least has had. */
@@ -419,10 +424,8 @@ static void displace_locked(struct npu_sched *s, struct npu_sched_ctx *ctx)
 	for_each_set_bit(i, &cores, NPU_MAX_CORES) {
 		struct npu_sched_core *core = &s->cores[i];
 
-		if (!core->next || !overtakes(ctx, core->next))
-			continue;
-		push_back_locked(s, core->next, 0);
-		core->next = NULL;
+		if (core->next && overtakes(ctx, core->next))
+			npu_sched_requeue(s, i, false);
 	}
 }
 
@@ -433,10 +436,8 @@ static void withdraw_locked(struct npu_sched *s, struct npu_sched_ctx *ctx)
 
 	lockdep_assert_held(&s->lock);
 
-	if (!ctx->active || !core->next || core->next->ctx != ctx)
-		return;
-	push_back_locked(s, core->next, 0);
-	core->next = NULL;
+	if (ctx->active && core->next && core->next->ctx == ctx)
+		npu_sched_requeue(s, ctx->core, false);
 }
 
 /**
